@@ -26,6 +26,8 @@ class Code(StrEnum):
     NETWORK = "network"
     SERVER = "server"
     CORRUPT = "corrupt"
+    EXISTING = "existing"  # was there before layerwatch first saw the folder, and `existing = false`
+    INTERNAL = "internal"  # a fault of layerwatch itself; the traceback is in the file's history
 
 
 class LayerwatchError(Exception):
@@ -58,7 +60,7 @@ class UserError(LayerwatchError):
 
 
 class EnvironmentProblem(UserError):
-    """The machine does not let us work now (a full disk, a network that is down); the configuration is fine."""
+    """The machine does not let us work now (a full disk, say); the configuration is fine."""
 
     exit_code = 1
 
@@ -84,6 +86,7 @@ class JobError(LayerwatchError):
     def __init__(self, code: Code, message: str) -> None:
         super().__init__(message)
         self.code = code
+        self.message = message
 
 
 class TryAgain(JobError):
@@ -94,13 +97,37 @@ class TryAgain(JobError):
         self.after_s = after_s
 
 
+class NewUrl(TryAgain):
+    """The storage session is of no use any more: try again with a new upload URL, from byte 0."""
+
+
 class ApiDown(TryAgain):
-    """Not this file's fault: nothing will work until the API is reachable, or takes our token, again."""
+    """Not this file's fault: nothing will work until the API is reachable, has time, or takes our token again."""
+
+
+class NotTheApi(ApiDown):
+    """Somebody answers at base_url, and it is not Layer's API, or one that does not know our workspace."""
+
+
+class FolderAway(TryAgain):
+    """The drop folder itself is not there (an unmounted share): its files wait for it, none is given up."""
 
 
 class Final(JobError):
-    """It will not work by itself: a person has to look, and may `retry`."""
+    """It will not work by itself: a person has to look, and may `retry`. `detail` goes into the history (a traceback)."""
+
+    def __init__(self, code: Code, message: str, detail: str = "") -> None:
+        super().__init__(code, message)
+        self.detail = detail
 
 
 class Superseded(JobError):
     """There is nothing to do any more: this version of the file is gone, or can never be taken."""
+
+
+class LedgerTrouble(LayerwatchError):
+    """The ledger cannot be written now (disk full, I/O error, locked for long). Nothing was recorded: try again."""
+
+
+class Stopped(LayerwatchError):
+    """layerwatch is asked to end: this job goes back as it is, and the next start goes on with it."""

@@ -1,0 +1,57 @@
+"""The command line. Each command is a module of its own, imported only when it is called: start-up time counts."""
+
+import sys
+from importlib import import_module
+
+import click
+
+from layerwatch import __version__
+from layerwatch.errors import UserError
+
+COMMANDS = {
+    "run": "Watch, upload, until told to stop.",
+    "status": "What is going on: counts, what is in flight, what waits and why.",
+    "ls": "List the ledger.",
+    "show": "One file's whole story: why is it (not) there?",
+    "init": "Write a commented starter config.toml.",
+    "sandbox": "A stand-in for Layer's API on this machine, to try things for free.",
+    "demo": "See the whole job done, against the sandbox.",
+}
+
+
+class _Commands(click.Group):
+    """Knows the names and what they do by heart; imports only the one that is called."""
+
+    def list_commands(self, _: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, _: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"layerwatch.cli.{name}").command
+        return command
+
+    def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", prog_name="layerwatch")
+def cli() -> None:
+    """Every file dropped into a folder, uploaded to Layer once, and accounted for.
+
+    \b
+    Exit codes: 0 done - 1 something failed - 2 usage or configuration error -
+    3 another instance holds the ledger - 4 the API refused the credentials.
+    """
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        cli.main(prog_name="layerwatch")
+    except UserError as error:
+        for problem in error.problems:
+            click.echo(f"{click.style('error:', fg='red', bold=True)} {problem}", err=True)
+        sys.exit(error.exit_code)

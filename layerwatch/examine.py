@@ -1,0 +1,118 @@
+"""A quiet file, looked at closely: is it whole, is it something that Layer takes, what is it? Reads the file, decides nothing more."""
+
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from layerwatch import media, source
+from layerwatch.errors import Code, Superseded, TryAgain
+from layerwatch.ledger import Refusal, Version
+from layerwatch.media import Whole
+from layerwatch.source import Identity
+
+TAKEN = "JPEG, PNG and WebP images, MP4 video, MP3 and WAV audio"
+
+
+@dataclass(frozen=True, slots=True)
+class NotYet:
+    """It may still be being written. `settling`: nothing is wrong with it, it only has not been quiet for long enough."""
+
+    reason: str
+    settling: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """It is not the file that was quiet any more."""
+
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """There is nothing under this path."""
+
+
+Finding = Version | Refusal | NotYet | Changed | Gone
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`max_size` in bytes. How long the file was quiet: `settled`, the whole settle time, not only the short one after its
+    writer closed it; `patient`, for so long that nobody can be writing it any more."""
+
+    max_size: int
+    settled: bool
+    patient: bool
+
+
+def look(path: str) -> tuple[Identity, int] | None:
+    """Who is there now, and its mode; None when nobody is."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    return source.identity(status), status.st_mode
+
+
+def examine(
+    folder: str, path: str, root: str, expected: Identity, limits: Limits, stopping: Callable[[], bool]
+) -> Finding:
+    """What the file at `path`, quiet as `expected`, is. Its bytes are read at most once, and only if they can be taken."""
+    seen = look(path)
+    if seen is None:
+        return Gone()
+    identity, mode = seen
+    if identity != expected:
+        return Changed(identity)
+    if refused := _refused_by_looks(mode, identity, limits):
+        return Refusal(folder, path, identity, *refused)
+    try:
+        with source.opened(path, root) as fd:
+            return _examine_open(fd, folder, path, identity, limits, stopping)
+    except Superseded as error:
+        if error.code is Code.UNSUPPORTED_TYPE:
+            return Refusal(folder, path, identity, error.code, error.message)
+        now = look(path)
+        return Changed(now[0]) if now else Gone()
+    except TryAgain as error:
+        return Refusal(folder, path, identity, error.code, error.message)
+
+
+def _refused_by_looks(mode: int, identity: Identity, limits: Limits) -> tuple[Code, str] | None:
+    if stat.S_ISLNK(mode):
+        return Code.UNSUPPORTED_TYPE, "a symbolic link: links are not followed; put the file itself here"
+    if not stat.S_ISREG(mode):
+        return Code.UNSUPPORTED_TYPE, "not a regular file (a FIFO, socket or device)"
+    if identity.size == 0:
+        return Code.EMPTY, "the file is empty"
+    if identity.size > limits.max_size:
+        return Code.TOO_LARGE, f"{identity.size} bytes; [upload] max_file_size is {limits.max_size}"
+    return None
+
+
+def _examine_open(
+    fd: int, folder: str, path: str, identity: Identity, limits: Limits, stopping: Callable[[], bool]
+) -> Finding:
+    found = media.look(fd, identity.size)
+    if found is None:
+        message = f"{media.describe(fd, identity.size)}; Layer takes {TAKEN}"
+        return Refusal(folder, path, identity, Code.UNSUPPORTED_TYPE, message)
+    if found.whole is Whole.NO:
+        if limits.patient:
+            return Refusal(folder, path, identity, Code.INCOMPLETE, found.why)
+        return NotYet(found.why)
+    if not limits.patient and source.being_written(fd):
+        return NotYet("a program still has it open for writing")
+    if found.whole is Whole.UNKNOWN and not limits.settled:
+        return NotYet("nothing in it tells whether it is complete", settling=True)
+    digest = source.digest(fd, identity.size, stopping=stopping)
+    if digest is None:
+        return NotYet("layerwatch is ending", settling=True)
+    after = look(path)
+    if after is None:
+        return Gone()
+    if after[0] != identity or source.identity(os.fstat(fd)) != identity:
+        return Changed(after[0])
+    return Version(folder, path, identity, found.content_type, digest)

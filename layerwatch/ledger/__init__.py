@@ -1,0 +1,53 @@
+"""The SQLite ledger: the durable record of every file. The only room that knows SQL.
+
+`files` moves rows, `facts` keeps what the daemon knows for others to see, `reports` answers questions. One `Ledger` per thread
+and process; they share the database without harm.
+"""
+
+from layerwatch.ledger.facts import Facts, FolderFacts, FolderState, Waiting
+from layerwatch.ledger.files import Files, Job, LostClaim, Recorded, Refusal, Session, Version
+from layerwatch.ledger.reports import FileRow, HistoryLine, Reports
+from layerwatch.ledger.store import Lock, Store, holder
+from layerwatch.ledger.times import iso, seconds
+
+__all__ = [
+    "Facts",
+    "FileRow",
+    "Files",
+    "FolderFacts",
+    "FolderState",
+    "HistoryLine",
+    "Job",
+    "Ledger",
+    "Lock",
+    "LostClaim",
+    "Recorded",
+    "Refusal",
+    "Reports",
+    "Session",
+    "Version",
+    "Waiting",
+    "holder",
+    "iso",
+    "seconds",
+]
+
+
+class Ledger:
+    """The ledger at `path`, for one thread. Raises `UserError` with what to do when it cannot be used."""
+
+    def __init__(self, path: str, *, create: bool = True) -> None:
+        self._store = Store(path, create=create)
+        self.path = path
+        self.files = Files(self._store)
+        self.facts = Facts(self._store)
+        self.reports = Reports(self._store)
+
+    def close(self) -> None:
+        self._store.close()
+
+    def __enter__(self) -> "Ledger":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,139 @@
+"""What the daemon knows and other processes want to see: how the folders are, which files wait and why, how it is itself."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from layerwatch.ledger.store import Store, to_path, to_text
+from layerwatch.ledger.times import iso
+
+
+class FolderState(StrEnum):
+    """`folders.state`."""
+
+    WATCHING = "watching"  # the kernel reports every change
+    POLLING = "polling"  # scanned every few seconds: a network filesystem, or so configured
+    AWAY = "away"  # not there, or not the one it was (unmounted): its files wait
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class FolderFacts:
+    """One row of `folders`; times as ISO 8601 text."""
+
+    name: str
+    path: str
+    state: FolderState
+    detail: str
+    scanned_at: str | None
+    known_at: str | None
+    unknown: int
+    overflows: int
+    mount: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A file that lies quiet in a folder and is not taken, and why. `since` is unix seconds."""
+
+    path: str
+    folder: str
+    size: int
+    reason: str
+    since: float
+
+
+_FOLDERS = "SELECT name, path, state, detail, scanned_at, known_at, unknown, overflows, mount FROM folders"
+
+
+def _folder(row: tuple[Any, ...]) -> FolderFacts:
+    name, path, state, *rest, mount = row
+    return FolderFacts(name, to_path(path), FolderState(state), *rest, mount=mount and to_path(mount))
+
+
+class Facts:
+    """The small tables `folders`, `candidates` and `notes` of one ledger. Times are unix seconds."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    # --- folders ------------------------------------------------------------------------------------------------------
+
+    def folder(self, name: str, path: str, state: FolderState, now: float, *, detail: str, mount: str | None) -> None:
+        """A folder is in this state from now on; `mount` is the mount point it lies on, None to keep what was known.
+
+        One that moved to another path is a new one: what lies there is new.
+        """
+        with self._store.write() as connection:
+            connection.execute(
+                "INSERT INTO folders (name, path, state, detail, mount, updated_at) VALUES (?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (name) DO UPDATE SET state = excluded.state, detail = excluded.detail,"
+                " updated_at = excluded.updated_at, path = excluded.path,"
+                " mount = coalesce(excluded.mount, CASE WHEN path = excluded.path THEN mount END),"
+                " known_at = CASE WHEN path = excluded.path THEN known_at END",
+                (name, to_text(path), state, detail, mount and to_text(mount), iso(now)),
+            )
+
+    def folder_scanned(self, name: str, unknown: int, now: float) -> None:
+        """A complete scan of the folder has ended; it saw so many files that the ledger did not know."""
+        with self._store.write() as connection:
+            connection.execute(
+                "UPDATE folders SET scanned_at = ?, unknown = ?, known_at = coalesce(known_at, ?) WHERE name = ?",
+                (iso(now), unknown, iso(now), name),
+            )
+
+    def folder_overflowed(self, name: str, times: int) -> None:
+        """The kernel dropped events of this folder so many times: counted, and answered by a scan."""
+        with self._store.write() as connection:
+            connection.execute("UPDATE folders SET overflows = overflows + ? WHERE name = ?", (times, name))
+
+    def forget_folders_but(self, names: Sequence[str]) -> None:
+        """Folders that are no longer configured are not reported any more; their files' rows stay."""
+        with self._store.write() as connection:
+            marks = ", ".join("?" * len(names))
+            connection.execute(f"DELETE FROM folders WHERE name NOT IN ({marks})", tuple(names))  # noqa: S608  marks only
+            connection.execute(f"DELETE FROM candidates WHERE folder NOT IN ({marks})", tuple(names))  # noqa: S608
+
+    def folders(self) -> list[FolderFacts]:
+        rows = self._store.connection.execute(f"{_FOLDERS} ORDER BY name")
+        return [_folder(row) for row in rows]
+
+    def one_folder(self, name: str) -> FolderFacts | None:
+        row = self._store.connection.execute(f"{_FOLDERS} WHERE name = ?", (name,)).fetchone()
+        return _folder(row) if row else None
+
+    # --- candidates ---------------------------------------------------------------------------------------------------
+
+    def waiting(self, item: Waiting, now: float) -> None:
+        """Say why a quiet file is not taken."""
+        with self._store.write() as connection:
+            connection.execute(
+                "INSERT INTO candidates (path, folder, size, reason, since, updated_at) VALUES (?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (path) DO UPDATE SET size = excluded.size, reason = excluded.reason,"
+                " since = excluded.since, updated_at = excluded.updated_at",
+                (to_text(item.path), item.folder, item.size, item.reason, iso(item.since), iso(now)),
+            )
+
+    def no_longer_waiting(self, paths: Sequence[str]) -> None:
+        with self._store.write() as connection:
+            connection.executemany("DELETE FROM candidates WHERE path = ?", [(to_text(path),) for path in paths])
+
+    def nobody_waits(self, folder: str) -> None:
+        """At a start, and when a folder went away: what waits is found again by a scan."""
+        with self._store.write() as connection:
+            connection.execute("DELETE FROM candidates WHERE folder = ?", (folder,))
+
+    # --- notes --------------------------------------------------------------------------------------------------------
+
+    def note(self, key: str, value: object, now: float) -> None:
+        """Keep a fact about the daemon (any JSON); None forgets it."""
+        with self._store.write() as connection:
+            if value is None:
+                connection.execute("DELETE FROM notes WHERE key = ?", (key,))
+            else:
+                connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?, ?)", (key, json.dumps(value), iso(now)))
+
+    def notes(self) -> dict[str, object]:
+        return {key: json.loads(value) for key, value in self._store.connection.execute("SELECT key, value FROM notes")}

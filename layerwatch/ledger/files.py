@@ -1,0 +1,394 @@
+"""The files table: what was found is recorded, claimed by one uploader at a time, and moved on.
+
+Every move is one guarded statement that insists on one row, with its line of history in the same transaction. The status
+comes from `states.move`, never from here.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from layerwatch.errors import Code, LayerwatchError
+from layerwatch.ledger.store import Store, to_path, to_text
+from layerwatch.ledger.times import iso, seconds
+from layerwatch.source import Digest, Identity
+from layerwatch.states import Event, File, Verdict, allows, move
+
+
+class LostClaim(LayerwatchError):
+    """The row is no longer as the claim left it: somebody else took it over. What was done for it must not be recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A complete file, found in a folder and hashed."""
+
+    folder: str
+    path: str
+    identity: Identity
+    content_type: str
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A file that was found and cannot be uploaded as it is."""
+
+    folder: str
+    path: str
+    identity: Identity
+    code: Code
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What recording did: the row, and the event; None when the ledger knew it all."""
+
+    id: int
+    event: Event | None
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A storage session that an earlier attempt opened. `uri` is a secret; `expires_at` in unix seconds."""
+
+    uri: str
+    file_id: str
+    content_type: str
+    expires_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A claimed file: all that an uploader needs. `stored_as` is the file_id of the same bytes, uploaded before."""
+
+    id: int
+    claim: str
+    folder: str
+    path: str
+    identity: Identity
+    digest: Digest
+    content_type: str
+    attempts: int
+    bytes_sent: int
+    error_code: str | None
+    session: Session | None
+    stored_as: str | None
+
+
+# A row that says the file is gone, or could not be read, does not make what lies there now known.
+_KNOWN = """
+SELECT path, size, mtime_ns, inode FROM files
+WHERE dir = ? AND NOT (status = 'skipped' AND error_code IN ('vanished', 'changed', 'unreadable'))
+"""
+
+# One file per content at a time: its twins wait, and then need no bytes. Files of a folder that is away, or no longer configured, wait.
+_CLAIM = """
+UPDATE files SET status = :status, claim = :claim, updated_at = :now
+WHERE id = (
+  SELECT id FROM files AS due
+  WHERE status = 'queued' AND next_attempt_at <= :now
+    AND NOT EXISTS (SELECT 1 FROM files WHERE status = 'uploading' AND hash = due.hash)
+    AND folder IN (SELECT name FROM folders WHERE state IN ('watching', 'polling'))
+  ORDER BY next_attempt_at, id LIMIT 1)
+RETURNING id, folder, path, size, mtime_ns, inode, hash, crc32c, content_type, attempts, bytes_sent, error_code
+"""
+
+_NEXT_DUE = """
+SELECT min(next_attempt_at) FROM files
+WHERE status = 'queued' AND folder IN (SELECT name FROM folders WHERE state IN ('watching', 'polling'))
+"""
+
+
+class Files:
+    """The files of one ledger. Times are unix seconds."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    # --- intake -------------------------------------------------------------------------------------------------------
+
+    def known(self, directory: str) -> dict[str, set[Identity]]:
+        """The versions known of each path directly in `directory`: a scan passes over these."""
+        found: dict[str, set[Identity]] = {}
+        for path, *facts in self._store.connection.execute(_KNOWN, (to_text(directory),)):
+            found.setdefault(to_path(path), set()).add(Identity(*facts))
+        return found
+
+    def is_known(self, path: str, identity: Identity) -> bool:
+        """Whether this very version is known, as `known` would say for its directory."""
+        directory, _, _ = path.rpartition("/")
+        row = self._store.connection.execute(
+            f"SELECT 1 FROM ({_KNOWN}) WHERE path = ? AND size = ? AND mtime_ns = ? AND inode = ?",
+            (to_text(directory), to_text(path), identity.size, identity.mtime_ns, identity.inode),
+        ).fetchone()
+        return row is not None
+
+    def record(self, found: Sequence[Version | Refusal], now: float) -> list[Recorded]:
+        """Write down what was found, all in one commit; what the ledger knows already only gets its identity renewed."""
+        with self._store.write() as connection:
+            return [
+                _record_version(connection, item, now)
+                if isinstance(item, Version)
+                else _record_refusal(connection, item, now)
+                for item in found
+            ]
+
+    # --- upload -------------------------------------------------------------------------------------------------------
+
+    def claim(self, claim: str, workspace_id: str, now: float) -> Job | None:
+        """Take the file that has been due longest, for the claimant `claim` (any unique text); None when none is due."""
+        with self._store.write() as connection:
+            row = connection.execute(
+                _CLAIM, {"status": move(File.QUEUED, Event.CLAIMED), "claim": claim, "now": iso(now)}
+            ).fetchone()
+            if row is None:
+                return None
+            id_, folder, path, size, mtime_ns, inode, sha256, crc32c, content_type, attempts, sent, code = row
+            _remember(connection, id_, now, Event.CLAIMED, File.UPLOADING)
+            return Job(
+                id=id_,
+                claim=claim,
+                folder=folder,
+                path=to_path(path),
+                identity=Identity(size, mtime_ns, inode),
+                digest=Digest(sha256, crc32c),
+                content_type=content_type,
+                attempts=attempts,
+                bytes_sent=sent,
+                error_code=code,
+                session=_session(connection, id_),
+                stored_as=_twin(connection, sha256, size, workspace_id),
+            )
+
+    def next_due(self) -> float | None:
+        """When the next queued file is due, unix seconds; None when none is queued."""
+        (due,) = self._store.connection.execute(_NEXT_DUE).fetchone()
+        return None if due is None else seconds(due)
+
+    def save_session(self, job: Job, session: Session) -> None:
+        """Keep a session that was just opened: whatever happens now, the next attempt goes on with it."""
+        with self._store.write() as connection:
+            _guard(connection, job, "bytes_sent = 0")
+            connection.execute(
+                "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?)",
+                (job.id, session.uri, session.file_id, session.content_type, iso(session.expires_at)),
+            )
+
+    def save_progress(self, job: Job, bytes_sent: int) -> None:
+        """The storage is known to hold this many bytes."""
+        with self._store.write() as connection:
+            _guard(connection, job, "bytes_sent = ?", bytes_sent)
+
+    def uploaded(self, job: Job, event: Event, now: float, *, file_id: str, workspace_id: str, verified: str) -> None:
+        """STORED or REUSED: the server has these bytes, under `file_id`; `verified` tells what was compared."""
+        with self._store.write() as connection:
+            _move(
+                connection,
+                job,
+                event,
+                now,
+                detail=f"file_id {file_id}, verified by {verified}",
+                file_id=file_id,
+                workspace_id=workspace_id,
+                verified=verified,
+                bytes_sent=job.identity.size if event is Event.STORED else 0,
+                attempts=0,
+                error_code=None,
+                error=None,
+                next_attempt_at=None,
+                uploaded_at=iso(now),
+            )
+            connection.execute("DELETE FROM sessions WHERE file = ?", (job.id,))
+
+    def faulted(self, job: Job, verdict: Verdict, now: float, *, keep_session: bool, detail: str = "") -> None:
+        """POSTPONED, FAILED or SUPERSEDED, as `states.judge` decided. Without its session it begins at byte 0 again."""
+        due = iso(now + verdict.delay_s) if verdict.event is Event.POSTPONED else None
+        with self._store.write() as connection:
+            _move(
+                connection,
+                job,
+                verdict.event,
+                now,
+                detail=detail or verdict.message,
+                error_code=verdict.code,
+                error=verdict.message,
+                attempts=verdict.attempts,
+                next_attempt_at=due,
+            )
+            if not keep_session:
+                connection.execute("UPDATE files SET bytes_sent = 0 WHERE id = ?", (job.id,))
+                connection.execute("DELETE FROM sessions WHERE file = ?", (job.id,))
+
+    def recover(self, now: float, claim: str | None = None) -> list[int]:
+        """Put what was being uploaded back in the queue, session and all: at a start, when whoever worked on it is no
+        more; or, by its `claim`, when it was interrupted. Returns the rows' ids."""
+        with self._store.write() as connection:
+            rows = connection.execute(
+                "UPDATE files SET status = ?, claim = NULL, next_attempt_at = ?, updated_at = ?"
+                " WHERE status = 'uploading' AND (claim = ? OR ? IS NULL) RETURNING id",
+                (move(File.UPLOADING, Event.RECOVERED), iso(now), iso(now), claim, claim),
+            ).fetchall()
+            for (id_,) in rows:
+                _remember(connection, id_, now, Event.RECOVERED, File.QUEUED)
+            return [id_ for (id_,) in rows]
+
+    def retry(self, ids: Iterable[int], now: float) -> list[int]:
+        """Queue failed files again, with all their attempts before them. Returns the ids of those that were failed."""
+        done = []
+        with self._store.write() as connection:
+            for id_ in ids:
+                changed = connection.execute(
+                    "UPDATE files SET status = ?, attempts = 0, next_attempt_at = ?, updated_at = ?"
+                    " WHERE id = ? AND status = 'failed'",
+                    (move(File.FAILED, Event.RETRIED), iso(now), iso(now), id_),
+                ).rowcount
+                if changed:
+                    _remember(connection, id_, now, Event.RETRIED, File.QUEUED)
+                    done.append(id_)
+        return done
+
+
+# --- inside one transaction -------------------------------------------------------------------------------------------
+
+
+def _remember(
+    connection: sqlite3.Connection,
+    id_: int,
+    now: float,
+    event: Event,
+    status: File,
+    code: str | None = None,
+    detail: str | None = None,
+) -> None:
+    connection.execute(
+        "INSERT INTO history (item, item_id, at, event, status, error_code, detail) VALUES ('file', ?, ?, ?, ?, ?, ?)",
+        (id_, iso(now), event, status, code, detail),
+    )
+
+
+def _guard(connection: sqlite3.Connection, job: Job, assignment: str, *values: object) -> None:
+    changed = connection.execute(
+        f"UPDATE files SET {assignment} WHERE id = ? AND status = 'uploading' AND claim = ?",  # noqa: S608  ours alone
+        (*values, job.id, job.claim),
+    ).rowcount
+    if changed != 1:
+        raise LostClaim(f"file {job.id} is no longer held by claim {job.claim}")
+
+
+def _move(
+    connection: sqlite3.Connection,
+    job: Job,
+    event: Event,
+    now: float,
+    *,
+    detail: str | None,
+    **columns: object,
+) -> None:
+    status = move(File.UPLOADING, event)
+    columns |= {"status": status, "claim": None, "updated_at": iso(now)}
+    _guard(connection, job, ", ".join(f"{name} = ?" for name in columns), *columns.values())
+    _remember(connection, job.id, now, event, status, code=_text(columns.get("error_code")), detail=detail)
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _session(connection: sqlite3.Connection, id_: int) -> Session | None:
+    row = connection.execute(
+        "SELECT uri, file_id, content_type, expires_at FROM sessions WHERE file = ?", (id_,)
+    ).fetchone()
+    return row and Session(row[0], row[1], row[2], seconds(row[3]))
+
+
+def _twin(connection: sqlite3.Connection, sha256: str, size: int, workspace_id: str) -> str | None:
+    row = connection.execute(
+        "SELECT file_id FROM files WHERE hash = ? AND status = 'uploaded' AND size = ? AND workspace_id = ? LIMIT 1",
+        (sha256, size, workspace_id),
+    ).fetchone()
+    return row and row[0]
+
+
+def _status(text: str | None) -> File | None:
+    return None if text is None else File(text)
+
+
+def _record_version(connection: sqlite3.Connection, found: Version, now: float) -> Recorded:
+    path = to_text(found.path)
+    row = connection.execute(
+        "SELECT id, status FROM files WHERE path = ? AND hash = ?", (path, found.digest.sha256)
+    ).fetchone()
+    refused = connection.execute("SELECT id, status FROM files WHERE path = ? AND hash IS NULL", (path,)).fetchone()
+    if row and refused:
+        # What was refused under this path was this file, before it was whole again: the version's own row goes on.
+        connection.execute("DELETE FROM history WHERE item = 'file' AND item_id = ?", refused[:1])
+        connection.execute("DELETE FROM files WHERE id = ?", refused[:1])
+    id_, status = row or refused or (None, None)
+    if not allows(_status(status), Event.SEEN):
+        _set(connection, id_, _identity(found.identity))
+        return Recorded(id_, None)
+    columns: dict[str, object] = {
+        "folder": found.folder,
+        "hash": found.digest.sha256,
+        "crc32c": found.digest.crc32c,
+        "content_type": found.content_type,
+        "status": move(_status(status), Event.SEEN),
+        "error_code": None,
+        "error": None,
+        "attempts": 0,
+        "next_attempt_at": iso(now),
+        "updated_at": iso(now),
+        **_identity(found.identity),
+    }
+    id_ = _set(connection, id_, columns) if id_ else _insert(connection, found.path, columns)
+    _remember(connection, id_, now, Event.SEEN, File.QUEUED)
+    return Recorded(id_, Event.SEEN)
+
+
+def _record_refusal(connection: sqlite3.Connection, found: Refusal, now: float) -> Recorded:
+    columns: dict[str, object] = {
+        "folder": found.folder,
+        "error_code": found.code,
+        "error": found.message,
+        **_identity(found.identity),
+    }
+    row = connection.execute(
+        f"SELECT id, status, {', '.join(columns)} FROM files WHERE path = ? AND hash IS NULL",  # noqa: S608  ours alone
+        (to_text(found.path),),
+    ).fetchone()
+    if row and row[2:] == tuple(columns.values()):
+        return Recorded(row[0], None)
+    status = move(_status(row[1]) if row else None, Event.REFUSED)
+    columns |= {"status": status, "updated_at": iso(now)}
+    id_ = _set(connection, row[0], columns) if row else _insert(connection, found.path, columns)
+    _remember(connection, id_, now, Event.REFUSED, status, code=found.code, detail=found.message)
+    return Recorded(id_, Event.REFUSED)
+
+
+def _identity(identity: Identity) -> dict[str, object]:
+    return {"size": identity.size, "mtime_ns": identity.mtime_ns, "inode": identity.inode}
+
+
+def _set(connection: sqlite3.Connection, id_: int, columns: dict[str, Any]) -> int:
+    connection.execute(
+        f"UPDATE files SET {', '.join(f'{name} = ?' for name in columns)} WHERE id = ?",  # noqa: S608  ours alone
+        (*columns.values(), id_),
+    )
+    return id_
+
+
+def _insert(connection: sqlite3.Connection, path: str, columns: dict[str, Any]) -> int:
+    columns |= {
+        "path": to_text(path),
+        "dir": to_text(path.rpartition("/")[0]),
+        "created_at": columns["updated_at"],
+    }
+    cursor = connection.execute(
+        f"INSERT INTO files ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",  # noqa: S608  ours alone
+        tuple(columns.values()),
+    )
+    assert cursor.lastrowid is not None
+    return cursor.lastrowid

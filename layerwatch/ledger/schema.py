@@ -1,0 +1,148 @@
+"""The tables, and every step that led to them. A step, once released, is never changed: add another one.
+
+`PRAGMA user_version` holds the number of steps done, so that opening an up-to-date ledger costs one cheap look and not the
+import of the migration library.
+"""
+
+import sqlite3
+
+VERSION = 1
+
+_FIRST = """
+CREATE TABLE files (
+  id INTEGER PRIMARY KEY,
+  folder TEXT NOT NULL,
+  path TEXT NOT NULL,            -- absolute; a BLOB where the name is not UTF-8
+  dir TEXT NOT NULL,             -- its directory: one look-up per directory answers a whole scan
+  size INTEGER NOT NULL,         -- bytes
+  mtime_ns INTEGER NOT NULL,
+  inode INTEGER NOT NULL,
+  hash TEXT,                     -- SHA-256 in hex; NULL where the file was refused before it was read
+  crc32c INTEGER,
+  content_type TEXT,
+  status TEXT NOT NULL CHECK (status IN ('queued', 'uploading', 'uploaded', 'failed', 'skipped')),
+  workspace_id TEXT,             -- the workspace in which file_id is valid
+  file_id TEXT,
+  verified TEXT,                 -- what of the stored object was compared: crc32c, md5, size or nothing
+  error_code TEXT,
+  error TEXT,
+  attempts INTEGER NOT NULL DEFAULT 0,     -- in a row, without progress
+  bytes_sent INTEGER NOT NULL DEFAULT 0,   -- that the storage is known to hold
+  next_attempt_at TEXT,
+  claim TEXT,
+  created_at TEXT NOT NULL,
+  updated_at TEXT NOT NULL,
+  uploaded_at TEXT
+);
+CREATE UNIQUE INDEX files_version ON files (path, hash);
+CREATE UNIQUE INDEX files_refused ON files (path) WHERE hash IS NULL;
+CREATE INDEX files_dir ON files (dir);
+CREATE INDEX files_status ON files (status);
+CREATE INDEX files_due ON files (next_attempt_at, id) WHERE status = 'queued';
+CREATE INDEX files_in_flight ON files (hash) WHERE status = 'uploading';
+CREATE INDEX files_stored ON files (hash) WHERE status = 'uploaded';
+
+CREATE TABLE sessions (          -- uploads under way; `uri` is a secret: no command shows it
+  file INTEGER PRIMARY KEY REFERENCES files (id) ON DELETE CASCADE,
+  uri TEXT NOT NULL,
+  file_id TEXT NOT NULL,
+  content_type TEXT NOT NULL,
+  expires_at TEXT NOT NULL
+);
+
+CREATE TABLE generations (
+  id INTEGER PRIMARY KEY,
+  folder TEXT NOT NULL,
+  rule TEXT NOT NULL,
+  kind TEXT NOT NULL CHECK (kind IN ('inference', 'workflow')),
+  status TEXT NOT NULL CHECK (status IN ('waiting', 'queued', 'submitting', 'running', 'complete', 'failed',
+    'cancelled', 'blocked', 'unknown')),
+  remote_id TEXT,
+  request TEXT,
+  estimated_price REAL,          -- Creative Units
+  price REAL,
+  error_code TEXT,
+  error TEXT,
+  outputs TEXT,
+  created_at TEXT NOT NULL,
+  updated_at TEXT NOT NULL,
+  completed_at TEXT
+);
+CREATE TABLE generation_inputs (
+  generation_id INTEGER NOT NULL REFERENCES generations (id) ON DELETE CASCADE,
+  file INTEGER NOT NULL REFERENCES files (id),
+  role TEXT NOT NULL,
+  PRIMARY KEY (generation_id, role)
+) WITHOUT ROWID;
+
+CREATE TABLE history (           -- every move of every row, in order; replayed through `states` it gives the row
+  id INTEGER PRIMARY KEY,
+  item TEXT NOT NULL CHECK (item IN ('file', 'generation')),
+  item_id INTEGER NOT NULL,
+  at TEXT NOT NULL,
+  event TEXT NOT NULL,
+  status TEXT NOT NULL,
+  error_code TEXT,
+  detail TEXT
+);
+CREATE INDEX history_item ON history (item, item_id);
+
+CREATE TABLE folders (           -- how each drop folder is doing, as the daemon sees it
+  name TEXT PRIMARY KEY,
+  path TEXT NOT NULL,
+  state TEXT NOT NULL,           -- watching, polling, away or unreadable
+  detail TEXT NOT NULL DEFAULT '',
+  scanned_at TEXT,               -- end of the last complete scan
+  known_at TEXT,                 -- end of the first complete scan: files older than that were there before us
+  unknown INTEGER NOT NULL DEFAULT 0,      -- files that the last complete scan saw and the ledger did not know
+  overflows INTEGER NOT NULL DEFAULT 0,
+  mount TEXT,                    -- the mount point it lay on when it was last seen: not mounted is not the same as empty
+  updated_at TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE candidates (        -- files that lie there quiet and are not taken yet, and why
+  path TEXT PRIMARY KEY,
+  folder TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  reason TEXT NOT NULL,
+  since TEXT NOT NULL,
+  updated_at TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE notes (             -- facts about the daemon itself: key, JSON
+  key TEXT PRIMARY KEY,
+  value TEXT NOT NULL,
+  updated_at TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+
+
+def version(connection: sqlite3.Connection) -> int:
+    """How many steps this ledger has behind it; 0 is an empty database."""
+    (number,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(number)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring the ledger to `VERSION`; nothing happens when it is there already. Two processes may do so at once."""
+    if version(connection) == VERSION:
+        return
+    from sqlite_utils import Database, Migrations  # noqa: PLC0415  124 ms that only a new or old ledger costs
+
+    migrations = Migrations("layerwatch")
+
+    @migrations()
+    def first(db: Database) -> None:
+        for statement in _FIRST.split(";\n"):
+            db.execute(statement)
+
+    # IMMEDIATE: who comes second waits here, and then finds the work done.
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if version(connection) != VERSION:
+            migrations.apply(Database(connection))
+            connection.execute(f"PRAGMA user_version = {VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise

@@ -1,0 +1,187 @@
+"""Opening the ledger, the one lock per ledger, and the one way to write several statements together."""
+
+import errno
+import fcntl
+import os
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from layerwatch.errors import AnotherInstance, EnvironmentProblem, LedgerTrouble, Problem, UserError
+from layerwatch.ledger import schema
+
+BUSY_MS = 10_000
+
+
+def to_text(path: str) -> str | bytes:
+    """A path as it is bound: text, or the raw bytes where the name is not UTF-8."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return os.fsencode(path)
+    return path
+
+
+def to_path(value: str | bytes) -> str:
+    """What `to_text` bound, as Python carries paths."""
+    return os.fsdecode(value) if isinstance(value, bytes) else value
+
+
+class Store:
+    """One connection to the ledger at `path`: each thread has its own. Created, and migrated, where that is needed.
+
+    Raises `UserError` with what to do when the ledger cannot be used.
+    """
+
+    def __init__(self, path: str, *, create: bool = True) -> None:
+        self.path = path
+        if not create and not os.path.exists(path):
+            raise UserError(
+                Problem(path, "there is no ledger yet", "start `layerwatch run` once, or check [ledger] path")
+            )
+        _insist_on_directory(path)
+        try:
+            self.connection = _connect(path)
+            self._insist_on_version()
+            schema.migrate(self.connection)
+        except sqlite3.Error as error:
+            raise _unusable(path, error) from None
+
+    def _insist_on_version(self) -> None:
+        version = schema.version(self.connection)
+        if version > schema.VERSION:
+            raise UserError(
+                Problem(
+                    self.path,
+                    f"this ledger was written by a newer layerwatch (version {version}, this one knows {schema.VERSION})",
+                    "upgrade layerwatch, or name another file in [ledger] path",
+                )
+            )
+        tables = self.connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()[0]
+        if version == 0 and tables:
+            raise UserError(
+                Problem(
+                    self.path,
+                    "this SQLite database is not a layerwatch ledger",
+                    "name another file in [ledger] path",
+                )
+            )
+
+    def close(self) -> None:
+        self.connection.close()
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """Several statements, all or none. IMMEDIATE: a plain BEGIN that reads first fails at once beside another writer.
+
+        Raises `LedgerTrouble` when the disk is full, fails, or somebody holds the ledger for longer than 10 s.
+        """
+        connection = self.connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                # A full disk or an I/O error may have ended the transaction already.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+        except sqlite3.OperationalError as error:
+            raise LedgerTrouble(f"the ledger {self.path} cannot be written: {error}") from error
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    # Its sessions are secrets: nobody else's business unless the owner decides so.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_MS / 1000)
+    connection.execute("PRAGMA journal_mode = WAL")
+    # FULL: a power cut must not forget a file_id, nor, worse, a paid generation.
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    return connection
+
+
+def _insist_on_directory(path: str) -> None:
+    directory = os.path.dirname(path) or "."
+    try:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
+        if not os.path.exists(path):
+            # os.access lies for root on a read-only filesystem, and on network ones: only a try tells.
+            probe = os.open(directory, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+            os.close(probe)
+    except OSError as error:
+        raise _unusable(path, error) from None
+
+
+def _unusable(path: str, error: Exception) -> UserError:
+    number = error.errno if isinstance(error, OSError) else None
+    word = str(error.strerror if isinstance(error, OSError) else error).lower()
+    if number == errno.ENOSPC or "disk is full" in word:
+        return EnvironmentProblem(
+            Problem(path, "the disk that holds the ledger is full", "free some space there, then start again")
+        )
+    if number in (errno.EACCES, errno.EPERM, errno.EROFS) or "readonly" in word or "unable to open" in word:
+        return UserError(
+            Problem(
+                path,
+                f"the ledger's directory cannot be written: {word} (running as uid {os.geteuid()})",
+                "let that user write the directory (SQLite needs it beside the file), or set [ledger] path",
+            )
+        )
+    if "not a database" in word or "malformed" in word:
+        return UserError(
+            Problem(path, f"this is not a usable ledger: {word}", "restore it from a backup, or set [ledger] path")
+        )
+    return EnvironmentProblem(Problem(path, f"the ledger cannot be opened: {word}", "see the reason, then start again"))
+
+
+class Lock:
+    """The right to be the one daemon on this ledger. Held through an open descriptor: it dies with the process, however
+    that ends, and leaves nothing to clean up. Raises `AnotherInstance`."""
+
+    def __init__(self, path: str) -> None:
+        self.path = f"{path}.lock"
+        _insist_on_directory(path)
+        try:
+            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise _unusable(path, error) from None
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(self._fd, 32, 0).decode(errors="replace").strip()
+            os.close(self._fd)
+            raise AnotherInstance(
+                Problem(
+                    path,
+                    f"another layerwatch{f' (process {holder})' if holder else ''} works on this ledger",
+                    "stop that one first, or give this one its own [ledger] path",
+                )
+            ) from None
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        os.ftruncate(self._fd, 0)
+        os.close(self._fd)
+
+
+def holder(path: str) -> int | None:
+    """The process that holds the lock of the ledger at `path`; None when nobody does."""
+    try:
+        fd = os.open(f"{path}.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = os.pread(fd, 32, 0).decode(errors="replace").strip()
+        return int(text) if text.isdecimal() else None
+    finally:
+        os.close(fd)
+    return None
+
+
+assert sqlite3.sqlite_version_info >= (3, 35), f"SQLite {sqlite3.sqlite_version} has no RETURNING; {sys.executable}"

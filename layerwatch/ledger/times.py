@@ -1,0 +1,13 @@
+"""Times in the ledger: UTC, ISO 8601 with `Z`, always to the microsecond, so that text sorts as time does."""
+
+from datetime import UTC, datetime
+
+
+def iso(seconds: float) -> str:
+    """Unix seconds as the ledger writes them."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def seconds(text: str) -> float:
+    """What `iso` wrote, as unix seconds."""
+    return datetime.fromisoformat(text).timestamp()

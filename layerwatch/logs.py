@@ -1,0 +1,55 @@
+"""Logs on stderr: for people on a terminal, JSON lines for a service. Secrets are taken out in the formatter, so that third
+parties' lines and tracebacks are covered too.
+"""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+from layerwatch.notices import Notice
+from layerwatch.redact import redact
+
+_log = logging.getLogger("layerwatch")
+
+
+def tell(notice: Notice) -> None:
+    """Log a notice."""
+    _log.log(notice.level, "%s", notice.text, extra={"event": notice.event, "facts": dict(notice.facts)})
+
+
+class HumanFormatter(logging.Formatter):
+    """`10:02:03 text`, with the level where it is worth a look."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        at = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
+        level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
+        return redact(f"{at} {level}{text}")
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: at, level, event, message, and the event's own facts."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "event": getattr(record, "event", record.name),
+            "message": super().format(record),
+            **getattr(record, "facts", {}),
+        }
+        return redact(json.dumps(line, default=str))
+
+
+def set_up(style: str = "auto", *, verbose: bool = False, stream: TextIO | None = None) -> None:
+    """Send all logging of this process to `stream` (stderr). `style`: human, json, or auto, which asks the stream."""
+    stream = stream or sys.stderr
+    human = style == "human" or (style == "auto" and stream.isatty())
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(HumanFormatter() if human else JsonFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    _log.setLevel(logging.DEBUG if verbose else logging.INFO)
+    # httpx logs every request at INFO: useful only to who looks into us.
+    logging.getLogger("httpx").setLevel(logging.INFO if verbose else logging.WARNING)

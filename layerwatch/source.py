@@ -1,0 +1,135 @@
+"""A file in a drop folder, on disk: who it is, opening it safely, and its hashes.
+
+Other people's files: opened only for reading, never through a link, never anything but a regular file, and never one that
+lies outside the folder, whatever was swapped in between the look and the opening.
+"""
+
+import errno
+import fcntl
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import google_crc32c
+
+from layerwatch.errors import Code, Superseded, TryAgain
+
+BLOCK = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a file is: when any of these differs, it is another version. `size` in bytes, `mtime_ns` in nanoseconds."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+
+
+def identity(status: os.stat_result) -> Identity:
+    """The identity that a stat result shows."""
+    return Identity(status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What the bytes are: `sha256` in hex, `crc32c` as the storage reports it."""
+
+    sha256: str
+    crc32c: int
+
+
+@contextmanager
+def opened(path: str, root: str) -> Iterator[int]:
+    """A read-only descriptor of the regular file `path`, which must really lie below `root` (a real path).
+
+    Raises `Superseded` (vanished; a link, FIFO or device: unsupported) or `TryAgain` (unreadable).
+    """
+    fd = _open(path)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            raise Superseded(Code.UNSUPPORTED_TYPE, "not a regular file")
+        _insist_on_place(fd, path, root)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _open(path: str) -> int:
+    try:
+        # O_NONBLOCK: a FIFO that took the file's name must not hold us until somebody writes to it.
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
+        raise Superseded(Code.VANISHED, "the file is gone") from None
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise Superseded(Code.UNSUPPORTED_TYPE, "a link or a device, not a regular file") from None
+        raise TryAgain(Code.UNREADABLE, unreadable(error)) from None
+
+
+def unreadable(error: OSError) -> str:
+    """Why a file cannot be read, and who would have to be able to."""
+    reason = (error.strerror or str(error)).lower()
+    return f"cannot be read: {reason} (layerwatch runs as uid {os.geteuid()}, gid {os.getegid()})"
+
+
+def _insist_on_place(fd: int, path: str, root: str) -> None:
+    # A directory on the way may have become a link since it was walked: the kernel knows where the descriptor really is.
+    place = os.readlink(f"/proc/self/fd/{fd}")
+    if place != path and not place.startswith(os.path.join(root, "")):
+        if place.endswith(" (deleted)"):
+            raise Superseded(Code.VANISHED, "the file is gone")
+        raise Superseded(Code.UNSUPPORTED_TYPE, "reached through a link that leads out of the folder: not followed")
+
+
+def being_written(fd: int) -> bool:
+    """Whether some program on this machine has the file open for writing, as far as the kernel tells us.
+
+    False also where it cannot be told: files of other users, network filesystems. The lease is held for microseconds; a
+    writer that opens the file within them waits for the release and notices nothing (SIGIO, with which the kernel tells
+    the holder, has to be ignored by the process: see `daemon`).
+    """
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    return False
+
+
+def blocks(fd: int, first: int, end: int) -> Iterator[bytes]:
+    """The bytes `first` up to, not including, `end`, in blocks. Raises `Superseded` where the file has become shorter."""
+    while first < end:
+        try:
+            block = os.pread(fd, min(BLOCK, end - first), first)
+        except OSError as error:
+            raise TryAgain(Code.UNREADABLE, unreadable(error)) from None
+        if not block:
+            raise Superseded(Code.CHANGED, "the file became shorter while it was read")
+        first += len(block)
+        yield block
+
+
+def digest(fd: int, size: int, *, stopping: Callable[[], bool] = lambda: False) -> Digest | None:
+    """Both hashes of the first `size` bytes in one pass; None when `stopping` said so in the middle."""
+    sha256 = hashlib.sha256()
+    crc32c = google_crc32c.Checksum()
+    for block in blocks(fd, 0, size):
+        if stopping():
+            return None
+        sha256.update(block)
+        crc32c.update(block)
+    return Digest(sha256.hexdigest(), int.from_bytes(crc32c.digest(), "big"))
+
+
+def md5(fd: int, size: int) -> bytes:
+    """The MD5 of the first `size` bytes, for a server that tells nothing better."""
+    hashed = hashlib.md5(usedforsecurity=False)
+    for block in blocks(fd, 0, size):
+        hashed.update(block)
+    return hashed.digest()

@@ -1,0 +1,48 @@
+"""Walking a drop folder: every file that is somebody's work, directory by directory. Never through a link."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from layerwatch.ignore import Selection
+from layerwatch.source import Identity, identity
+
+
+@dataclass(slots=True)
+class Directory:
+    """One walked directory: its files, with who they are, or why it could not be read."""
+
+    path: str
+    files: list[tuple[str, Identity]] = field(default_factory=list)
+    error: str = ""
+
+
+def walk(start: str, root: str, selection: Selection, *, recursive: bool) -> Iterator[Directory]:
+    """All directories from `start` (below or equal to the real path `root`) down, as far as `selection` wants them.
+
+    Links, FIFOs and the like are listed as files: whoever looks at them tells why they are not taken.
+    """
+    waiting = [start]
+    while waiting:
+        path = waiting.pop()
+        directory = Directory(path)
+        try:
+            _list(directory, path, root, selection, waiting if recursive else None)
+        except OSError as error:
+            directory.error = (error.strerror or str(error)).lower()
+        yield directory
+
+
+def _list(found: Directory, path: str, root: str, selection: Selection, subdirectories: list[str] | None) -> None:
+    prefix = len(root.rstrip("/")) + 1
+    with os.scandir(path) as entries:
+        for entry in entries:
+            relative = entry.path[prefix:]
+            if entry.is_dir(follow_symlinks=False):
+                if subdirectories is not None and selection.why_not_enter(relative, entry.name) is None:
+                    subdirectories.append(entry.path)
+            elif selection.why_not(relative) is None:
+                try:
+                    found.files.append((entry.path, identity(entry.stat(follow_symlinks=False))))
+                except FileNotFoundError:
+                    continue  # gone between the listing and the look
