@@ -1,7 +1,7 @@
 """The command line. Each command is a module of its own, imported only when it is called: start-up time counts."""
 
-import sys
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -19,8 +19,27 @@ COMMANDS = {
 }
 
 
+class _Refused(click.ClickException):
+    """A `UserError`, told as click tells its own."""
+
+    def __init__(self, error: UserError) -> None:
+        super().__init__("\n".join(map(str, error.problems)))
+        self.exit_code = error.exit_code
+        self._problems = error.problems
+
+    def show(self, file: Any = None) -> None:
+        for problem in self._problems:
+            click.echo(f"{click.style('error:', fg='red', bold=True)} {problem}", err=True, file=file)
+
+
 class _Commands(click.Group):
     """Knows the names and what they do by heart; imports only the one that is called."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            raise _Refused(error) from None
 
     def list_commands(self, _: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -49,9 +68,4 @@ def cli() -> None:
 
 def main() -> None:
     """The console script."""
-    try:
-        cli.main(prog_name="layerwatch")
-    except UserError as error:
-        for problem in error.problems:
-            click.echo(f"{click.style('error:', fg='red', bold=True)} {problem}", err=True)
-        sys.exit(error.exit_code)
+    cli.main(prog_name="layerwatch")

@@ -1,0 +1,34 @@
+"""The configuration: one TOML file, with the environment over it. The only room that knows pydantic.
+
+Importing it reads nothing; `load` does, and either returns `Settings` or raises one `UserError` with every fault.
+"""
+
+from layerwatch.config.loading import load
+from layerwatch.config.settings import (
+    AfterUpload,
+    Api,
+    Budget,
+    Folder,
+    Http,
+    Kind,
+    Ledger,
+    Rule,
+    Settings,
+    Upload,
+    Watch,
+)
+
+__all__ = [
+    "AfterUpload",
+    "Api",
+    "Budget",
+    "Folder",
+    "Http",
+    "Kind",
+    "Ledger",
+    "Rule",
+    "Settings",
+    "Upload",
+    "Watch",
+    "load",
+]

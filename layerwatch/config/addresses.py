@@ -1,0 +1,44 @@
+"""Where the API is reached and where the status page listens. Pure: nothing is looked up."""
+
+import ipaddress
+import re
+from urllib.parse import SplitResult, urlsplit
+
+from layerwatch.config.faults import Fault
+
+
+def listen(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    plain = host.removeprefix("[").removesuffix("]")
+    good = re.fullmatch(r"[0-9]{1,5}", port) and int(port) <= 65_535 and colon and plain
+    if not good or (":" in plain and plain == host) or re.search(r"[\s/]", host):
+        raise Fault("is not host:port", 'write for example "127.0.0.1:9753" or "[::1]:9753"')
+    return value
+
+
+def base_url(value: str) -> str:
+    fix = 'write for example "https://api.app.layer.ai/api"'
+    parts = _split(value)
+    if parts is None or parts.scheme not in {"http", "https"}:
+        raise Fault("is not an http(s) URL", fix)
+    if parts.username is not None or parts.query or parts.fragment:
+        raise Fault("must have no user, query or fragment: the token has its own key", fix)
+    if parts.scheme == "http" and not loopback(parts.hostname or ""):
+        raise Fault("plain http to another machine: the token would travel in the clear", "write https://")
+    return value.rstrip("/")
+
+
+def _split(value: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(value)
+        usable = parts.hostname and parts.port != 0
+    except ValueError:
+        return None
+    return parts if usable and re.fullmatch(r"[!-~]+", value) else None
+
+
+def loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

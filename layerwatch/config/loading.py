@@ -1,0 +1,113 @@
+"""From the file and the environment to `Settings`, or to one error with every fault in it."""
+
+import os
+import tomllib
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import ValidationError
+
+from layerwatch import locate
+from layerwatch.config import checks, credentials, environment
+from layerwatch.config.credentials import Found
+from layerwatch.config.faults import Origins, told
+from layerwatch.config.lines import positions
+from layerwatch.config.settings import Settings
+from layerwatch.errors import Problem, UserError
+
+
+def load(path: str | None = None, *, require_token: bool) -> Settings:
+    """The settings of `path`, or of the file that `find_config` finds.
+
+    Without `require_token` a missing token or workspace is no fault: `Settings.token()` tells when it is asked.
+    """
+    file = locate.find_config(path)
+    said = environment.said()
+    text, mode = _read(file, said.problems)
+    table = _parsed(file, text, said.problems)
+    problems = [*said.problems, *credentials.exposed(_section(table, "api"), file, mode)]
+    values, variables = environment.with_workspace(_merged(table, said.values), said.variables)
+    origins = Origins(file, variables, positions(text))
+    _anchor(values, file)
+    found = credentials.find(_section(values, "api"), origins)
+    problems += [Problem(origins.where(loc), fault.reason, fault.fix) for loc, fault in checks.check(values)]
+    problems += _lacking(_section(values, "api"), found, origins) if require_token else ()
+    settings, faults = _built(_with_token(values, found), origins)
+    if settings is None or problems:
+        raise UserError(*faults, *problems)
+    return settings.loaded(os.path.abspath(file), said.warnings + found.warnings, found.problems)
+
+
+def _read(file: str, others: tuple[Problem, ...]) -> tuple[str, int]:
+    """The text and the mode of the very file that was read."""
+    try:
+        with open(file, "rb") as stream:
+            mode, raw = os.fstat(stream.fileno()).st_mode, stream.read()
+        # Some editors put a byte order mark first; TOML has none.
+        return raw.decode("utf-8-sig"), mode
+    except OSError as error:
+        fix = "check its path and its permissions for the user layerwatch runs as"
+        problem = Problem(file, f"cannot be read: {(error.strerror or 'I/O error').lower()}", fix)
+    except UnicodeDecodeError as error:
+        problem = Problem(file, f"is not UTF-8 (byte {error.start + 1})", "save it as UTF-8")
+    raise UserError(problem, *others)
+
+
+def _parsed(file: str, text: str, others: tuple[Problem, ...]) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except ValueError as error:
+        # More than TOMLDecodeError: an endless integer, too. Its first line only, as no later one may quote the text.
+        reason = str(error).splitlines()[0]
+    except RecursionError:
+        reason = "nested too deeply"
+    fix = 'put text in quotes, lists in [ ], and each key on its own line: key = "text"'
+    raise UserError(Problem(file, f"is not valid TOML: {reason[:1].lower()}{reason[1:]}", fix), *others)
+
+
+def _merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    result = dict(under)
+    for key, value in over.items():
+        below = result.get(key)
+        result[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return result
+
+
+def _section(values: dict[str, Any], name: str) -> dict[str, Any]:
+    section = values.get(name)
+    return section if isinstance(section, dict) else {}
+
+
+def _anchor(values: dict[str, Any], file: str) -> None:
+    """Make every path absolute, in place: these tables are ours alone."""
+    folders = [(folder, "path") for _, folder in checks.tables(values, ("folders",))]
+    for table, key in ((_section(values, "api"), "token_file"), (_section(values, "ledger"), "path"), *folders):
+        if isinstance(table.get(key), str):
+            table[key] = locate.anchored(table[key], file)
+
+
+def _lacking(api: dict[str, Any], found: Found, origins: Origins) -> Iterator[Problem]:
+    """What only those commands need that speak to the API."""
+    yield from found.problems
+    if found.token is None and not found.problems and "token" not in api:
+        yield credentials.NO_TOKEN
+    if "workspace_id" not in api:
+        yield credentials.no_workspace(origins.where(("api", "workspace_id")))
+
+
+def _with_token(values: dict[str, Any], found: Found) -> dict[str, Any]:
+    """The token that counts takes the place of the one that was written; one of a wrong type stays, to be told."""
+    api = values.get("api", {})
+    if not isinstance(api, dict):
+        return values
+    rest = {key: value for key, value in api.items() if key != "token" or not isinstance(value, str)}
+    return {**values, "api": {**rest, "token": found.token} if found.token else rest}
+
+
+def _built(values: dict[str, Any], origins: Origins) -> tuple[Settings | None, list[Problem]]:
+    # BaseSettings has options of its own that begin with an underscore; `checks` tells of such keys.
+    ours = {key: value for key, value in values.items() if not key.startswith("_")}
+    try:
+        return Settings(**ours), []
+    except ValidationError as error:
+        return None, list(told(error, Settings, origins))

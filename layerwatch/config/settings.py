@@ -1,0 +1,183 @@
+"""The settings as the rest of the program sees them: frozen, complete, every value checked by itself.
+
+What several values mean together is judged in `checks`; where they come from is `loading`'s business.
+"""
+
+import os
+from enum import StrEnum
+from functools import cached_property
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, StrictBool
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from layerwatch.config import values
+from layerwatch.config.credentials import NO_TOKEN, no_workspace
+from layerwatch.config.units import MIB
+from layerwatch.errors import Problem, UserError
+from layerwatch.locate import default_ledger_path
+
+
+class Table(BaseModel):
+    """What all tables share: no key but the known ones, no change after loading, no value in an error's text."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=True, protected_namespaces=()
+    )
+
+
+class Watch(StrEnum):
+    AUTO = "auto"
+    NATIVE = "native"
+    POLLING = "polling"
+
+
+class AfterUpload(StrEnum):
+    KEEP = "keep"
+    MOVE = "move"
+    DELETE = "delete"
+
+
+class Kind(StrEnum):
+    INFERENCE = "inference"
+    WORKFLOW = "workflow"
+
+
+class Api(Table):
+    base_url: values.BaseUrl = "https://api.app.layer.ai/api"
+    workspace_id: values.Uuid | None = None
+    token: SecretStr | None = None
+    token_file: values.AbsolutePath | None = None
+
+
+class Ledger(Table):
+    path: values.AbsolutePath = Field(default_factory=default_ledger_path)
+
+
+class Upload(Table):
+    workers: values.Workers = 4
+    chunk_size: values.ChunkSize = 8 * MIB
+    max_file_size: values.Size = 64 * MIB
+    max_attempts: values.Attempts = 8
+    max_bandwidth: values.Rate | None = None
+
+
+class Budget(Table):
+    """Creative Units; `None` is no limit."""
+
+    per_generation: values.Amount | None = None
+    daily: values.Amount | None = None
+    burst: values.Count | None = None
+
+
+class Http(Table):
+    listen: values.Listen | None = None
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        if self.listen is None:
+            return None
+        host, _, port = self.listen.rpartition(":")
+        return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+class Rule(Table):
+    name: values.Name
+    match: str
+    kind: Kind = Kind.INFERENCE
+    model_id: values.Uuid | None = None
+    workflow_id: values.Uuid | None = None
+    outputs: values.Inside | None = None
+    with_: dict[str, str] = Field(default_factory=dict, alias="with")
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    budget: Budget = Field(default_factory=Budget)
+
+    @property
+    def target_id(self) -> str:
+        """The model or the workflow that this rule runs."""
+        target = self.model_id if self.kind is Kind.INFERENCE else self.workflow_id
+        assert target is not None, "checked when it was loaded"
+        return target
+
+
+class Folder(Table):
+    name: values.Name
+    path: values.AbsolutePath
+    recursive: StrictBool = True
+    include: Annotated[tuple[values.Glob, ...], AfterValidator(values.some)] = ("*",)
+    exclude: tuple[values.Glob, ...] = ()
+    settle: values.Duration = 2.0
+    incomplete_after: values.Duration = 600.0
+    watch: Watch = Watch.AUTO
+    rescan: values.Interval = 300.0
+    existing: StrictBool = True
+    after_upload: AfterUpload = AfterUpload.KEEP
+    receipt: StrictBool = False
+    rules: tuple[Rule, ...] = ()
+
+    @cached_property
+    def root(self) -> str:
+        """`path` with every symbolic link resolved, as of the first time it is asked for."""
+        return os.path.realpath(self.path)
+
+
+class Settings(BaseSettings):
+    """Everything. Made by `load`; a value from the environment has already taken the place of the file's."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LAYERWATCH_",
+        env_nested_delimiter="__",
+        env_ignore_empty=True,
+        extra="forbid",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    api: Api = Field(default_factory=Api)
+    ledger: Ledger = Field(default_factory=Ledger)
+    upload: Upload = Field(default_factory=Upload)
+    budget: Budget = Field(default_factory=Budget)
+    http: Http = Field(default_factory=Http)
+    folders: tuple[Folder, ...] = ()
+
+    _path: str = PrivateAttr("")
+    _warnings: tuple[str, ...] = PrivateAttr(())
+    _token_problems: tuple[Problem, ...] = PrivateAttr(())
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic-settings names the parameters
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Nothing is read behind our back: `loading` merges file and environment, to know who said what."""
+        return (init_settings,)
+
+    def loaded(self, path: str, warnings: tuple[str, ...], token_problems: tuple[Problem, ...]) -> Self:
+        """Note what is known of the settings but cannot be set by anyone."""
+        self._path, self._warnings, self._token_problems = path, warnings, token_problems
+        return self
+
+    @property
+    def path(self) -> str:
+        """The configuration file, absolute."""
+        return self._path
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What works but ought to be put right."""
+        return self._warnings
+
+    def token(self) -> SecretStr:
+        """The API token from wherever it was found; a `UserError` says what is wrong with it or how to give one."""
+        if self.api.token is None:
+            raise UserError(*(self._token_problems or (NO_TOKEN,)))
+        return self.api.token
+
+    def workspace(self) -> str:
+        """The workspace's UUID; a `UserError` says how to give one."""
+        if self.api.workspace_id is None:
+            raise UserError(no_workspace(f"{self.path}: api.workspace_id"))
+        return self.api.workspace_id
