@@ -6,7 +6,7 @@ import os
 import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from layerwatch.errors import AnotherInstance, EnvironmentProblem, LedgerTrouble, Problem, UserError
 from layerwatch.ledger import schema
@@ -93,8 +93,10 @@ class Store:
 
 
 def _connect(path: str) -> sqlite3.Connection:
-    # Its sessions are secrets: nobody else's business unless the owner decides so.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    # Its sessions are secrets: nobody else's business unless the owner decides so. Only ever a file that was not there is
+    # opened here: closing any descriptor of a database drops the locks of all connections that this process has to it.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_MS / 1000)
     connection.execute("PRAGMA journal_mode = WAL")
     # FULL: a power cut must not forget a file_id, nor, worse, a paid generation.

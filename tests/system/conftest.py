@@ -1,0 +1,139 @@
+"""A whole site on loopback: a sandbox, a drop folder, a configuration, and real layerwatch processes."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from layerwatch.sandbox import Sandbox
+
+TOKEN = "sandbox-token"
+PATIENCE_S = 60.0
+
+
+def until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> None:
+    """Wait for something that other processes bring about; fail with `what` when it does not come."""
+    deadline = time.monotonic() + patience_s
+    while not condition():
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {patience_s:.0f} s in vain: {what}")
+        time.sleep(0.02)
+
+
+class Site:
+    """One drop folder, one ledger, one sandbox; processes that are still there at the end are killed."""
+
+    def __init__(self, home: Path, sandbox: Sandbox) -> None:
+        self.home = home
+        self.sandbox = sandbox
+        self.drop = home / "drop"
+        self.drop.mkdir()
+        self.config = home / "config.toml"
+        self.ledger = home / "state" / "ledger.db"
+        self.log = home / "log"
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.configure()
+
+    def configure(self, *, folder: str = 'settle = "300ms"', upload: str = "", more: str = "") -> None:
+        self.config.write_text(
+            f"""
+[api]
+base_url = "{self.sandbox.base_url}"
+workspace_id = "{self.sandbox.workspace_id}"
+[ledger]
+path = "{self.ledger}"
+[upload]
+{upload}
+[[folders]]
+name = "drop"
+path = "{self.drop}"
+{folder}
+{more}
+"""
+        )
+
+    def environment(self, **changes: str) -> dict[str, str]:
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("LAYER", "XDG_"))}
+        return clean | {"LAYER_TOKEN": TOKEN, "HOME": str(self.home), "PYTHONWARNINGS": "error"} | changes
+
+    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+        """`layerwatch run` in the background; what it says is appended to `log`."""
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "layerwatch", "run", "-c", str(self.config), *arguments],
+                stdout=log,
+                stderr=log,
+                env=self.environment(**environment),
+            )
+        self.processes.append(process)
+        return process
+
+    def once(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return self.call("run", "--once", *arguments, **environment)
+
+    def call(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """One command to its end, with the site's configuration."""
+        command, *rest = arguments
+        return subprocess.run(
+            [sys.executable, "-m", "layerwatch", command, "-c", str(self.config), *rest],
+            capture_output=True,
+            text=True,
+            errors="surrogateescape",
+            env=self.environment(**environment),
+            timeout=110,
+            check=False,
+        )
+
+    def rows(self, columns: str = "path, status, file_id, hash, error_code") -> list[dict[str, Any]]:
+        """The files table, as any SQLite tool sees it while the daemon runs."""
+        if not self.ledger.exists():
+            return []
+        with closing(sqlite3.connect(self.ledger, timeout=10)) as connection:
+            connection.row_factory = sqlite3.Row
+            try:
+                return [dict(row) for row in connection.execute(f"SELECT {columns} FROM files ORDER BY id")]
+            except sqlite3.OperationalError as error:
+                if "no such table" in str(error):
+                    return []
+                raise
+
+    def statuses(self) -> dict[str, int]:
+        counted: dict[str, int] = {}
+        for row in self.rows("status"):
+            counted[row["status"]] = counted.get(row["status"], 0) + 1
+        return counted
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def events(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.said().splitlines() if line.startswith("{")]
+
+    def end(self, process: subprocess.Popen[bytes]) -> int:
+        process.send_signal(signal.SIGTERM)
+        return process.wait(10)
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox(token=TOKEN) as running:
+        yield running
+
+
+@pytest.fixture
+def site(tmp_path: Path, sandbox: Sandbox) -> Iterator[Site]:
+    place = Site(tmp_path, sandbox)
+    yield place
+    for process in place.processes:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
