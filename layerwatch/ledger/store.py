@@ -148,22 +148,19 @@ class Lock:
         _insist_on_directory(path)
         try:
             self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        except BlockingIOError:
+            raise self._held(path) from None
         except OSError as error:
             raise _unusable(path, error) from None
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = os.pread(self._fd, 32, 0).decode(errors="replace").strip()
-            os.close(self._fd)
-            raise AnotherInstance(
-                Problem(
-                    path,
-                    f"another layerwatch{f' (process {holder})' if holder else ''} works on this ledger",
-                    "stop that one first, or give this one its own [ledger] path",
-                )
-            ) from None
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+
+    def _held(self, path: str) -> AnotherInstance:
+        pid = os.pread(self._fd, 32, 0).decode(errors="replace").strip()
+        os.close(self._fd)
+        reason = f"another layerwatch{f' (process {pid})' if pid else ''} works on this ledger"
+        return AnotherInstance(Problem(path, reason, "stop that one first, or give this one its own [ledger] path"))
 
     def release(self) -> None:
         os.ftruncate(self._fd, 0)
