@@ -1,7 +1,8 @@
 """Layer's API and its storage over HTTP: the only room that knows httpx.
 
-Status codes and transport faults become our errors here. The Layer token goes to Layer and nowhere else; the storage gets only
-what was signed. One `Layer` and one `Storage` per thread (a shared pool, once exhausted, may never recover).
+Status codes and transport faults become our errors here. The Layer token goes to Layer and nowhere else; the storage
+gets only what was signed. One `Layer` and one `Storage` per thread (a shared pool, once exhausted, may never
+recover).
 """
 
 import json

@@ -1,8 +1,9 @@
 """The daemon: every thread, signal, wait and stop is here, and nowhere else.
 
-One thread per drop folder (a hung share holds up only itself), one per uploader, watchdog's own. Signals only set flags. What
-feeds is stopped before what works, within one budget; what does not end in time is left behind: the ledger already
-says all that matters, and the next start goes on from there. A thread that dies of a bug ends the process with an error.
+One thread per drop folder (a hung share holds up only itself), one per uploader, watchdog's own. Signals only set
+flags. What feeds is stopped before what works, within one budget; what does not end in time is left behind: the
+ledger already says all that matters, and the next start goes on from there. A thread that dies of a bug ends the
+process with an error.
 """
 
 import logging
@@ -16,7 +17,10 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from types import FrameType
+from typing import Self
+from typing import Self
 
 from layerwatch import __version__
 from layerwatch.api import Layer, Storage, Workspace, tls_context
@@ -86,23 +90,32 @@ class Daemon:
         self._threads: list[threading.Thread] = []
         self._crash = ""
         self._signals: list[int] = []
+        self._asked_to_stop = False
+        self._wake: Callable[[], None] = lambda: None
 
     # --- the run ------------------------------------------------------------------------------------------------------
 
     def run(self) -> Ended:
-        """Work until a signal comes or, with `once`, until everything is done. Raises `UserError` where it cannot begin."""
+        """Work until a signal comes or, with `once`, until everything is done. Raises `UserError` where it cannot
+        begin."""
         lock = Lock(self._settings.ledger.path)
         try:
             with Ledger(self._settings.ledger.path) as ledger:
                 self._check_api()
                 self._prepare(ledger)
-                with self._signals_caught() as wait:
+                with self._signals_caught() as signals:
+                    self._wake = signals.wake
                     self._start()
-                    reason = self._supervise(ledger, wait)
+                    reason = self._supervise(ledger, signals.wait)
                     self._end()
                 return self._ended(ledger, reason)
         finally:
             lock.release()
+
+    def stop(self) -> None:
+        """End the run as a signal would. From any thread, at any time."""
+        self._asked_to_stop = True
+        self._wake()
 
     def _check_api(self) -> None:
         layer = self._layer()
@@ -141,7 +154,7 @@ class Daemon:
     def _start(self) -> None:
         self._watch.start()
         for folder in self._settings.folders:
-            self._thread(f"folder {folder.name}", lambda folder=folder: self._folder_loop(folder))
+            self._thread(f"folder {folder.name}", partial(self._folder_loop, folder))
         for number in range(self._settings.upload.workers):
             self._thread(f"uploader {number + 1}", self._upload_loop)
 
@@ -152,13 +165,16 @@ class Daemon:
 
     def _supervise(self, ledger: Ledger, wait: Callable[[float], None]) -> str:
         while True:
-            wait(ONCE_S if self._once else SUPERVISE_S)
+            if not self._asked_to_stop:
+                wait(ONCE_S if self._once else SUPERVISE_S)
             if self._signals:
                 return signal.Signals(self._signals[0]).name
             if not self._crash and not self._watch.alive:
                 self._crash = "the thread that watches the folders has died"
             if self._crash:
                 return ""
+            if self._asked_to_stop:
+                return "stopped"
             if self._once and (reason := self._finished(ledger)) is not None:
                 return reason
 
@@ -298,7 +314,7 @@ class _Signals:
         self._thread_died = thread_died
         self._count = 0
 
-    def __enter__(self) -> Callable[[float], None]:
+    def __enter__(self) -> Self:
         self._reader, self._writer = socket.socketpair()
         self._reader.setblocking(False)
         self._writer.setblocking(False)
@@ -307,7 +323,7 @@ class _Signals:
         # The kernel tells the holder of a lease by SIGIO, which would end us: see source.being_written.
         self._before[signal.SIGIO] = signal.signal(signal.SIGIO, signal.SIG_IGN)
         self._excepthook, threading.excepthook = threading.excepthook, self._thread_died
-        return self._wait
+        return self
 
     def __exit__(self, *_: object) -> None:
         threading.excepthook = self._excepthook
@@ -323,7 +339,12 @@ class _Signals:
         if self._count > 1:
             os._exit(1)
 
-    def _wait(self, timeout_s: float) -> None:
+    def wake(self) -> None:
+        """End a `wait`, from any thread."""
+        with suppress(OSError):  # awake already, or over
+            self._writer.send(b"\0")
+
+    def wait(self, timeout_s: float) -> None:
         ready, _, _ = select.select([self._reader], [], [], timeout_s)
         if ready:
             with suppress(BlockingIOError):

@@ -1,4 +1,5 @@
-"""One drop folder: is it there, what lies in it, what of that is finished, written down. One thread drives it by `step`.
+"""One drop folder: is it there, what lies in it, what of that is finished, written down. One thread drives it by
+`step`.
 
 The folder is the durable record before the ledger: everything remembered here is a hint, and lost without harm.
 """

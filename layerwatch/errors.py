@@ -114,7 +114,8 @@ class FolderAway(TryAgain):
 
 
 class Final(JobError):
-    """It will not work by itself: a person has to look, and may `retry`. `detail` goes into the history (a traceback)."""
+    """It will not work by itself: a person has to look, and may `retry`. `detail` goes into the history (a
+    traceback)."""
 
     def __init__(self, code: Code, message: str, detail: str = "") -> None:
         super().__init__(code, message)

@@ -1,4 +1,5 @@
-"""A quiet file, looked at closely: is it whole, is it something that Layer takes, what is it? Reads the file, decides nothing more."""
+"""A quiet file, looked at closely: is it whole, is it something that Layer takes, what is it? Reads the file,
+decides nothing more."""
 
 import os
 import stat
@@ -16,7 +17,8 @@ TAKEN = "JPEG, PNG and WebP images, MP4 video, MP3 and WAV audio"
 
 @dataclass(frozen=True, slots=True)
 class NotYet:
-    """It may still be being written. `settling`: nothing is wrong with it, it only has not been quiet for long enough."""
+    """It may still be being written. `settling`: nothing is wrong with it, it only has not been quiet for long
+    enough."""
 
     reason: str
     settling: bool = False
@@ -39,8 +41,8 @@ Finding = Version | Refusal | NotYet | Changed | Gone
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`max_size` in bytes. How long the file was quiet: `settled`, the whole settle time, not only the short one after its
-    writer closed it; `patient`, for so long that nobody can be writing it any more."""
+    """`max_size` in bytes. How long the file was quiet: `settled`, the whole settle time, not only the short one
+    after its writer closed it; `patient`, for so long that nobody can be writing it any more."""
 
     max_size: int
     settled: bool
@@ -59,7 +61,8 @@ def look(path: str) -> tuple[Identity, int] | None:
 def examine(
     folder: str, path: str, root: str, expected: Identity, limits: Limits, stopping: Callable[[], bool]
 ) -> Finding:
-    """What the file at `path`, quiet as `expected`, is. Its bytes are read at most once, and only if they can be taken."""
+    """What the file at `path`, quiet as `expected`, is. Its bytes are read at most once, and only if they can be
+    taken."""
     seen = look(path)
     if seen is None:
         return Gone()

@@ -1,5 +1,5 @@
-"""Logs on stderr: for people on a terminal, JSON lines for a service. Secrets are taken out in the formatter, so that third
-parties' lines and tracebacks are covered too.
+"""Logs on stderr: for people on a terminal, JSON lines for a service. Secrets are taken out in the formatter, so
+that third parties' lines and tracebacks are covered too.
 """
 
 import json
@@ -8,7 +8,7 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
-from layerwatch.notices import Notice
+from layerwatch.notices import Notice, name_text
 from layerwatch.redact import redact
 
 _log = logging.getLogger("layerwatch")
@@ -23,7 +23,8 @@ class HumanFormatter(logging.Formatter):
     """`10:02:03 text`, with the level where it is worth a look."""
 
     def format(self, record: logging.LogRecord) -> str:
-        text = super().format(record)
+        # Line by line: an answer of a server, or a name in a third party's message, must not steer the terminal.
+        text = "\n".join(map(name_text, super().format(record).splitlines()))
         at = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
         return redact(f"{at} {level}{text}")
@@ -43,12 +44,19 @@ class JsonFormatter(logging.Formatter):
         return redact(json.dumps(line, default=str))
 
 
-def set_up(style: str = "auto", *, verbose: bool = False, stream: TextIO | None = None) -> None:
-    """Send all logging of this process to `stream` (stderr). `style`: human, json, or auto, which asks the stream."""
-    stream = stream or sys.stderr
-    human = style == "human" or (style == "auto" and stream.isatty())
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(HumanFormatter() if human else JsonFormatter())
+def set_up(
+    style: str = "auto", *, verbose: bool = False, stream: TextIO | None = None, handler: logging.Handler | None = None
+) -> None:
+    """Send all logging of this process to `stream` (stderr), or to `handler`, which has a formatter of its own.
+
+    `style`: human, json, or auto, which asks the stream.
+    """
+    if handler is None:
+        stream = stream or sys.stderr
+        human = style == "human" or (style == "auto" and stream.isatty())
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(HumanFormatter() if human else JsonFormatter())
+    logging.captureWarnings(True)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     _log.setLevel(logging.DEBUG if verbose else logging.INFO)
     # httpx logs every request at INFO: useful only to who looks into us.

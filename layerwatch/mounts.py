@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 # Other machines change these behind the kernel's back, so inotify stays silent.
 NETWORK = frozenset(
-    "nfs nfs4 cifs smb3 smbfs smb2 9p afs ceph glusterfs lustre beegfs gpfs pvfs2 orangefs ncpfs davfs virtiofs vboxsf".split()
-)
+    ("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "lustre", "beegfs", "gpfs", "pvfs2",
+     "orangefs", "ncpfs", "davfs", "virtiofs", "vboxsf")
+)  # fmt: skip
 # FUSE filesystems that are on this machine all the same.
-LOCAL_FUSE = frozenset("fuse.ntfs fuse.ntfs-3g fuse.exfat fuse.mergerfs fuse.overlayfs fuse.bindfs".split())
+LOCAL_FUSE = frozenset(("fuse.ntfs", "fuse.ntfs-3g", "fuse.exfat", "fuse.mergerfs", "fuse.overlayfs", "fuse.bindfs"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +30,10 @@ class Mount:
 def mount_of(path: str, mountinfo: str | None = None) -> Mount:
     """The mount that the real path `path` lies on. `mountinfo` is the text of that file, read when it is not given."""
     if mountinfo is None:
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape", newline="\n") as file:
             mountinfo = file.read()
     best = Mount("/", "")
-    for line in mountinfo.splitlines():
+    for line in filter(None, mountinfo.split("\n")):  # not `splitlines`: a name may hold any other kind of line end
         before, _, after = line.partition(" - ")
         point = _unescape(before.split(" ")[4])
         # What was mounted last over a point is what is seen there.

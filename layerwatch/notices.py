@@ -1,4 +1,5 @@
-"""What layerwatch says of its work: one notice per event, with a stable name and facts for machines, a line for people."""
+"""What layerwatch says of its work: one notice per event, with a stable name and facts for machines, a line for
+people."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -29,6 +30,7 @@ def size_text(size_bytes: float) -> str:
 
 
 def name_text(path: str) -> str:
-    """A path as it can be printed anywhere: control characters, and bytes that are not UTF-8, are written as escapes."""
+    """A path as it can be printed anywhere: control characters, and bytes that are not UTF-8, are written as
+    escapes."""
     printable = (char if char.isprintable() else char.encode("unicode_escape", "replace").decode() for char in path)
     return "".join(printable)

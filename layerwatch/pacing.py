@@ -1,4 +1,5 @@
-"""How fast, and whether at all: the bandwidth all uploaders share, and the gate that is closed while the API is down. Pure.
+"""How fast, and whether at all: the bandwidth all uploaders share, and the gate that is closed while the API is
+down. Pure.
 
 Both are shared by threads; each public call is one short step under the lock that is handed in.
 """
@@ -49,7 +50,8 @@ class Gate:
         self.hold: Hold | None = None
 
     def admits(self, now: float) -> bool:
-        """Whether a job may go now. While the gate is closed only one may when it is time, and the next one waits again."""
+        """Whether a job may go now. While the gate is closed only one may when it is time, and the next one waits
+        again."""
         with self._lock:
             hold = self.hold
             if hold is None:

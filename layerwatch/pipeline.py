@@ -89,7 +89,7 @@ class Pipeline:
             return error
         except LedgerTrouble:
             return Stopped()
-        except Exception as error:  # the one broad net: a bug of ours must not take other people's files with it
+        except Exception as error:  # noqa: BLE001  the one broad net: a bug of ours must not take other people's files with it
             message = redact(f"a fault in layerwatch: {type(error).__name__}: {error}")
             return Final(Code.INTERNAL, message, redact(traceback.format_exc()))
 

@@ -1,7 +1,8 @@
 """Keep secrets out of everything that is written down: logs, tracebacks, the ledger, the screen.
 
-A signed URL or a session URI lets anyone who has it write; a token lets anyone spend. Both are taken out by their looks, and
-the token by its very text as well, wherever a message came from: our code, httpx's log lines, a traceback.
+A signed URL or a session URI lets anyone who has it write; a token lets anyone spend. Both are taken out by their
+looks, and the token by its very text as well, wherever a message came from: our code, httpx's log lines, a
+traceback.
 """
 
 import re
@@ -11,15 +12,18 @@ REDACTED = "[redacted]"
 _PATTERNS = (
     # The whole query of a URL that carries a signature or a session.
     (
-        re.compile(r"(https?://[^\s?\"'<>]+)\?[^\s\"'<>]*(?:X-Goog-|upload_id)[^\s\"'<>]*", re.I),
+        re.compile(r"(https?://[^\s?\"'<>]+)\?[^\s\"'<>\\]*(?:X-Goog-|upload_id)[^\s\"'<>\\]*", re.IGNORECASE),
         rf"\1?{REDACTED}",
     ),
-    # The parts, wherever they stand by themselves: a logged path, a percent-encoded URL, a header.
+    # The parts, wherever they stand by themselves: a logged path, a percent-encoded URL, a header, JSON within JSON. A
+    # backslash ends them all: it belongs to the quoting around, which must stay whole.
     (
-        re.compile(r"(X-Goog-(?:Signature|Credential)|upload_id)(=|%3D|['\"]?: ?['\"]?)[^\s&\"'<>,)]+", re.I),
+        re.compile(
+            r"(X-Goog-(?:Signature|Credential)|upload_id)(=|%(?:25)*3D|\\*['\"]?: ?\\*['\"]?)[^\s&\"'<>,)\\]+", re.IGNORECASE
+        ),
         rf"\1\2{REDACTED}",
     ),
-    (re.compile(r"(Bearer\s+)[^\s\"'<>,)]+", re.I), rf"\1{REDACTED}"),
+    (re.compile(r"(Bearer\s+)[^\s\"'<>,)\\]+", re.IGNORECASE), rf"\1{REDACTED}"),
 )
 _tokens: set[str] = set()
 
@@ -32,7 +36,7 @@ def register(token: str) -> None:
 
 def redact(text: str) -> str:
     """`text` without secrets."""
-    for token in _tokens:
+    for token in sorted(_tokens, key=len, reverse=True):  # one may begin with another
         text = text.replace(token, REDACTED)
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)

@@ -1,14 +1,14 @@
 """The storage's resumable upload as a state machine without I/O (Google Cloud Storage's XML API, through a signed URL).
 
-Ask `next_request`, send it, hand the answer to `receive`; when the connection broke, throw the object away and begin a new
-one with the saved session: it asks the server first how far it got. So every retry begins with a query, and no byte is
-sent on a guess. A fault ends the attempt by an exception; waiting and trying again is the ledger's business.
+Ask `next_request`, send it, hand the answer to `receive`; when the connection broke, throw the object away and begin
+a new one with the saved session: it asks the server first how far it got. So every retry begins with a query, and no
+byte is sent on a guess. A fault ends the attempt by an exception; waiting and trying again is the ledger's business.
 
-Never here: the clock, the network, the file. Never in a message: the signed URL or the session URI, both are bearer secrets.
+Never here: the clock, the network, the file. Never in a message: the signed URL or the session URI, both are bearer
+secrets.
 """
 
 import base64
-import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -71,8 +71,7 @@ class _Phase(Enum):
 class Transfer:
     """One attempt to get `size` bytes stored, in chunks of `chunk_size` bytes (a multiple of 256 KiB).
 
-    `session` is the URI saved by an earlier attempt, `sent` how far that one may have come at the most (bytes); without
-    them it starts a new session. `refused_before`: the last attempt ended with 401 or 403, so another one is final.
+    `session` is the URI saved by an earlier attempt; without it a new one is started. `refused_before`: the last attempt ended with 401 or 403, so another one is final.
     """
 
     def __init__(self, size: int, chunk_size: int, *, session: str | None = None, refused_before: bool = False) -> None:
@@ -183,7 +182,7 @@ def _held(header: str | None) -> int | None:
     """How many bytes `Range: bytes=0-N` says are held; None without the header. Raises `NewUrl` if it is nonsense."""
     if header is None:
         return None
-    found = re.fullmatch(r"bytes=0-(\d+)", header.strip())
+    found = re.fullmatch(r"bytes=0-(\d{1,18})", header.strip())
     if not found:
         raise NewUrl(Code.SERVER, f"the storage answered with a Range that makes no sense: {header[:40]!r}")
     return int(found[1]) + 1
@@ -195,14 +194,14 @@ def _stored(headers: Mapping[str, str]) -> Stored:
     return Stored(
         crc32c=None if crc32c is None else int.from_bytes(crc32c, "big"),
         md5=_unbase64(hashes.get("md5"), 16),
-        size=int(length) if length.isdecimal() else None,
+        size=int(length) if re.fullmatch(r"\d{1,18}", length) else None,
     )
 
 
 def _unbase64(text: str | None, length: int) -> bytes | None:
     try:
         value = base64.b64decode(text or "", validate=True)
-    except binascii.Error:
+    except ValueError:
         return None
     return value if len(value) == length else None
 
@@ -216,10 +215,10 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
     """Seconds that `Retry-After` asks for, given in seconds, or as an HTTP date, which is read against the answer's own
     `Date`, so that a wrong clock on either side does not matter. None without it, or when it makes no sense."""
     value = headers.get("retry-after", "").strip()
-    if value.isdecimal():
+    if re.fullmatch(r"\d{1,18}", value):
         return float(min(int(value), 24 * 3600))
     try:
         wait = parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("date", ""))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return None
     return min(max(wait.total_seconds(), 0.0), 24 * 3600.0)

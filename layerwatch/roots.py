@@ -1,4 +1,5 @@
-"""Is a drop folder there, and is it the one it was? An unmounted share looks like an empty folder, which is not "all deleted"."""
+"""Is a drop folder there, and is it the one it was? An unmounted share looks like an empty folder, which is not "all
+deleted"."""
 
 import os
 from collections.abc import Callable
@@ -25,7 +26,8 @@ class Lost:
 
 
 class Root:
-    """The top of one drop folder. `mount_point` is where it was mounted when it was last seen, in an earlier run perhaps."""
+    """The top of one drop folder. `mount_point` is where it was mounted when it was last seen, in an earlier run
+    perhaps."""
 
     def __init__(self, path: str, mount_point: str | None) -> None:
         self.path = os.path.realpath(path)
@@ -40,7 +42,8 @@ class Root:
         return self._present
 
     def check(self, in_use: Callable[[], bool]) -> Found | Lost | None:
-        """What has changed since the last check; None when nothing has. `in_use`: files are known that should lie here."""
+        """What has changed since the last check; None when nothing has. `in_use`: files are known that should lie
+        here."""
         self.path = os.path.realpath(self._configured)
         seen = _look(self.path)
         if isinstance(seen, Lost):
@@ -61,7 +64,8 @@ class Root:
         return lost
 
     def _unmounted(self, seen: tuple[int, int], mount: Mount, in_use: Callable[[], bool]) -> str:
-        """Why what is there is taken for the bare place where the folder belongs; the first file in it proves otherwise."""
+        """Why what is there is taken for the bare place where the folder belongs; the first file in it proves
+        otherwise."""
         if os.listdir(self.path):
             return ""
         if self._mount_point not in (None, mount.point):

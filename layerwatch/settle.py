@@ -1,14 +1,17 @@
 """When is a file quiet? The waiting room between "look at this path" and the ledger. Pure: no disk, no clock.
 
-A path is due when nothing about it has changed for its quiet time, seen in two looks: age is never tested, because `cp -p`
-and `tar` set old times on files that are being written. Memory here is only a hint: what is lost with it, the next scan
-finds again.
+A path is due when nothing about it has changed for its quiet time, seen in two looks: age is never tested, because
+`cp -p` and `tar` set old times on files that are being written. Memory here is only a hint: what is lost with it,
+the next scan finds again.
 """
 
 import heapq
+import math
 from dataclasses import dataclass
 
 from layerwatch.source import Identity
+
+TAKEN = math.inf  # `due_at` of a candidate that was handed out: no time brings it back, only a decision or a new look
 
 
 @dataclass(slots=True)
@@ -56,6 +59,9 @@ class Settle:
         known = self._candidates.get(path)
         if known is None or known.identity != identity:
             self._put(Candidate(path, identity, quiet_s, now, now + quiet_s))
+        elif known.due_at == TAKEN:  # whoever took it could not write down what it is
+            known.due_at = now + quiet_s
+            self._push(known)
         elif quiet_s < known.quiet_s and not known.waiting_for:
             known.quiet_s = quiet_s
             known.due_at = known.quiet_since + quiet_s
@@ -67,6 +73,7 @@ class Settle:
             due_at, path = heapq.heappop(self._due)
             candidate = self._candidates.get(path)
             if candidate is not None and candidate.due_at == due_at:
+                candidate.due_at = TAKEN
                 return candidate
         return None
 
@@ -90,6 +97,7 @@ class Settle:
     def wait_for_all(self, candidate: Candidate, now: float, quiet_s: float) -> None:
         """The short wait was not enough for this one: it has to be quiet for `quiet_s`."""
         candidate.quiet_s = quiet_s
+        candidate.waiting_for = ""
         candidate.due_at = max(candidate.quiet_since + quiet_s, now)
         self._push(candidate)
 

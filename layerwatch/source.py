@@ -1,7 +1,7 @@
 """A file in a drop folder, on disk: who it is, opening it safely, and its hashes.
 
-Other people's files: opened only for reading, never through a link, never anything but a regular file, and never one that
-lies outside the folder, whatever was swapped in between the look and the opening.
+Other people's files: opened only for reading, never through a link, never anything but a regular file, and never one
+that lies outside the folder, whatever was swapped in between the look and the opening.
 """
 
 import errno
@@ -77,7 +77,8 @@ def unreadable(error: OSError) -> str:
 
 
 def _insist_on_place(fd: int, path: str, root: str) -> None:
-    # A directory on the way may have become a link since it was walked: the kernel knows where the descriptor really is.
+    # A directory on the way may have become a link since it was walked: the kernel knows where the descriptor really
+    # is.
     place = os.readlink(f"/proc/self/fd/{fd}")
     if place != path and not place.startswith(os.path.join(root, "")):
         if place.endswith(" (deleted)"):
@@ -103,7 +104,8 @@ def being_written(fd: int) -> bool:
 
 
 def blocks(fd: int, first: int, end: int) -> Iterator[bytes]:
-    """The bytes `first` up to, not including, `end`, in blocks. Raises `Superseded` where the file has become shorter."""
+    """The bytes `first` up to, not including, `end`, in blocks. Raises `Superseded` where the file has become
+    shorter."""
     while first < end:
         try:
             block = os.pread(fd, min(BLOCK, end - first), first)
@@ -118,13 +120,13 @@ def blocks(fd: int, first: int, end: int) -> Iterator[bytes]:
 def digest(fd: int, size: int, *, stopping: Callable[[], bool] = lambda: False) -> Digest | None:
     """Both hashes of the first `size` bytes in one pass; None when `stopping` said so in the middle."""
     sha256 = hashlib.sha256()
-    crc32c = google_crc32c.Checksum()
+    crc32c = google_crc32c.Checksum()  # type: ignore[no-untyped-call]
     for block in blocks(fd, 0, size):
         if stopping():
             return None
         sha256.update(block)
-        crc32c.update(block)
-    return Digest(sha256.hexdigest(), int.from_bytes(crc32c.digest(), "big"))
+        crc32c.update(block)  # type: ignore[no-untyped-call]
+    return Digest(sha256.hexdigest(), int(crc32c.hexdigest(), 16))  # type: ignore[no-untyped-call]
 
 
 def md5(fd: int, size: int) -> bytes:

@@ -1,8 +1,8 @@
-"""Upload: takes a claimed file, does what the protocol asks, returns what came of it. Never writes the ledger, but for the two
-callbacks through which a session and its progress are saved.
+"""Upload: takes a claimed file, does what the protocol asks, returns what came of it. Never writes the ledger, but
+for the two callbacks through which a session and its progress are saved.
 
-One call is one attempt: the first passing fault ends it, and the next attempt, now or after a restart, goes on with the saved
-session. So no uploader ever sleeps on a fault, and a crash is nothing special.
+One call is one attempt: the first passing fault ends it, and the next attempt, now or after a restart, goes on with
+the saved session. So no uploader ever sleeps on a fault, and a crash is nothing special.
 """
 
 import os
@@ -21,8 +21,8 @@ MARGIN_S = 30.0
 
 @dataclass(frozen=True)
 class Tools:
-    """What an uploader works with. `wall` and `monotonic` are clocks in seconds, `stopping` says that it is time to end,
-    `pause` waits that many seconds or until it is."""
+    """What an uploader works with. `wall` and `monotonic` are clocks in seconds, `stopping` says that it is time to
+    end, `pause` waits that many seconds or until it is."""
 
     layer: Layer
     storage: Storage
@@ -96,7 +96,8 @@ class _Upload:
                     self._query(request)
                 case Send():
                     self._send(request)
-        assert self._session and self._transfer.stored
+        assert self._session
+        assert self._transfer.stored
         verified = self._verify(self._transfer.stored)
         return Uploaded(self._session.file_id, verified)
 

@@ -7,6 +7,7 @@ history, replayed through this table, gives the row.
     (new) --refused--> skipped --seen--> queued
     uploading --postponed/recovered--> queued         uploading --failed--> failed --retried--> queued
     uploading --superseded--> skipped --seen/retried--> queued
+    skipped --refused--> skipped
 """
 
 from dataclasses import dataclass
@@ -100,7 +101,7 @@ class Verdict:
 
 def backoff_s(attempts: int, jitter: float) -> float:
     """Seconds to wait after that many attempts in a row; `jitter` in 0..1 spreads it over the upper half."""
-    most = min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2 ** min(attempts, 10))
+    most = min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2.0 ** min(attempts, 10))
     return most * (0.5 + 0.5 * jitter)
 
 
@@ -111,16 +112,17 @@ def judge(error: JobError, *, attempts: int, progressed: bool, max_attempts: int
     starts the count anew (gsutil's rule), and one that failed because the whole API is down, or the folder away, is
     not the file's and not counted at all.
     """
+    is_its_own = not isinstance(error, ApiDown | FolderAway)
     match error:
         case Superseded():
             return Verdict(Event.SUPERSEDED, attempts, 0.0, error.code, error.message)
         case Final():
             return Verdict(Event.FAILED, attempts + 1, 0.0, error.code, error.message)
-        case ApiDown() | FolderAway():
-            counted = attempts
-        case _:
+        case _ if is_its_own:
             counted = 1 if progressed else attempts + 1
-    if counted >= max_attempts:
+        case _:
+            counted = attempts
+    if is_its_own and counted >= max_attempts:
         message = f"{error.message} (given up after {counted} attempts without progress)"
         return Verdict(Event.FAILED, counted, 0.0, error.code, message)
     after_s = error.after_s if isinstance(error, TryAgain) else None

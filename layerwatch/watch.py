@@ -1,6 +1,8 @@
-"""Events: one watchdog observer for all drop folders, which only ever says "look at this path". The only room that knows watchdog.
+"""Events: one watchdog observer for all drop folders, which only ever says "look at this path". The only room that
+knows watchdog.
 
-What it says is a hint: events get lost (a full kernel queue, a watch limit), come early, come twice. The walk finds what it missed.
+What it says is a hint: events get lost (a full kernel queue, a watch limit), come early, come twice. The walk finds
+what it missed.
 """
 
 import logging
@@ -20,8 +22,8 @@ from watchdog.events import (
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 
-# Everything else stays in the kernel: our own reads would make events, and without a filter a recursive observer on a few
-# thousand folders overflows its own queue for ever.
+# Everything else stays in the kernel: our own reads would make events, and without a filter a recursive observer on a
+# few thousand folders overflows its own queue for ever.
 EVENTS: list[type[FileSystemEvent]] = [
     FileCreatedEvent,
     FileClosedEvent,

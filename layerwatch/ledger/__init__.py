@@ -1,8 +1,10 @@
 """The SQLite ledger: the durable record of every file. The only room that knows SQL.
 
-`files` moves rows, `facts` keeps what the daemon knows for others to see, `reports` answers questions. One `Ledger` per thread
-and process; they share the database without harm.
+`files` moves rows, `facts` keeps what the daemon knows for others to see, `reports` answers questions. One `Ledger`
+per thread and process; they share the database without harm.
 """
+
+from typing import Self
 
 from layerwatch.ledger.facts import Facts, FolderFacts, FolderState, Waiting
 from layerwatch.ledger.files import Files, Job, LostClaim, Recorded, Refusal, Session, Version
@@ -46,7 +48,7 @@ class Ledger:
     def close(self) -> None:
         self._store.close()
 
-    def __enter__(self) -> "Ledger":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

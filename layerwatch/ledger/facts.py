@@ -1,4 +1,5 @@
-"""What the daemon knows and other processes want to see: how the folders are, which files wait and why, how it is itself."""
+"""What the daemon knows and other processes want to see: how the folders are, which files wait and why, how it is
+itself."""
 
 import json
 from collections.abc import Sequence
@@ -49,8 +50,9 @@ _FOLDERS = "SELECT name, path, state, detail, scanned_at, known_at, unknown, ove
 
 
 def _folder(row: tuple[Any, ...]) -> FolderFacts:
-    name, path, state, *rest, mount = row
-    return FolderFacts(name, to_path(path), FolderState(state), *rest, mount=mount and to_path(mount))
+    name, path, state, detail, scanned_at, known_at, unknown, overflows, mount = row
+    place = None if mount is None else to_path(mount)
+    return FolderFacts(name, to_path(path), FolderState(state), detail, scanned_at, known_at, unknown, overflows, place)
 
 
 class Facts:

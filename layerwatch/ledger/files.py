@@ -1,7 +1,7 @@
 """The files table: what was found is recorded, claimed by one uploader at a time, and moved on.
 
-Every move is one guarded statement that insists on one row, with its line of history in the same transaction. The status
-comes from `states.move`, never from here.
+Every move is one guarded statement that insists on one row, with its line of history in the same transaction. The
+status comes from `states.move`, never from here.
 """
 
 import sqlite3
@@ -17,7 +17,8 @@ from layerwatch.states import Event, File, Verdict, allows, move
 
 
 class LostClaim(LayerwatchError):
-    """The row is no longer as the claim left it: somebody else took it over. What was done for it must not be recorded."""
+    """The row is no longer as the claim left it: somebody else took it over. What was done for it must not be
+    recorded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,8 @@ SELECT path, size, mtime_ns, inode FROM files
 WHERE dir = ? AND NOT (status = 'skipped' AND error_code IN ('vanished', 'changed', 'unreadable'))
 """
 
-# One file per content at a time: its twins wait, and then need no bytes. Files of a folder that is away, or no longer configured, wait.
+# One file per content at a time: its twins wait, and then need no bytes. Files of a folder that is away, or no longer
+# configured, wait.
 _CLAIM = """
 UPDATE files SET status = :status, claim = :claim, updated_at = :now
 WHERE id = (
@@ -121,13 +123,14 @@ class Files:
         """Whether this very version is known, as `known` would say for its directory."""
         directory, _, _ = path.rpartition("/")
         row = self._store.connection.execute(
-            f"SELECT 1 FROM ({_KNOWN}) WHERE path = ? AND size = ? AND mtime_ns = ? AND inode = ?",
+            f"SELECT 1 FROM ({_KNOWN}) WHERE path = ? AND size = ? AND mtime_ns = ? AND inode = ?",  # noqa: S608  ours alone
             (to_text(directory), to_text(path), identity.size, identity.mtime_ns, identity.inode),
         ).fetchone()
         return row is not None
 
     def record(self, found: Sequence[Version | Refusal], now: float) -> list[Recorded]:
-        """Write down what was found, all in one commit; what the ledger knows already only gets its identity renewed."""
+        """Write down what was found, all in one commit; what the ledger knows already only gets its identity
+        renewed."""
         with self._store.write() as connection:
             return [
                 _record_version(connection, item, now)
@@ -139,7 +142,8 @@ class Files:
     # --- upload -------------------------------------------------------------------------------------------------------
 
     def claim(self, claim: str, workspace_id: str, now: float) -> Job | None:
-        """Take the file that has been due longest, for the claimant `claim` (any unique text); None when none is due."""
+        """Take the file that has been due longest, for the claimant `claim` (any unique text); None when none is
+        due."""
         with self._store.write() as connection:
             row = connection.execute(
                 _CLAIM, {"status": move(File.QUEUED, Event.CLAIMED), "claim": claim, "now": iso(now)}
@@ -309,7 +313,7 @@ def _twin(connection: sqlite3.Connection, sha256: str, size: int, workspace_id: 
         "SELECT file_id FROM files WHERE hash = ? AND status = 'uploaded' AND size = ? AND workspace_id = ? LIMIT 1",
         (sha256, size, workspace_id),
     ).fetchone()
-    return row and row[0]
+    return None if row is None else str(row[0])
 
 
 def _status(text: str | None) -> File | None:
@@ -327,7 +331,7 @@ def _record_version(connection: sqlite3.Connection, found: Version, now: float) 
         connection.execute("DELETE FROM history WHERE item = 'file' AND item_id = ?", refused[:1])
         connection.execute("DELETE FROM files WHERE id = ?", refused[:1])
     id_, status = row or refused or (None, None)
-    if not allows(_status(status), Event.SEEN):
+    if id_ is not None and not allows(File(status), Event.SEEN):
         _set(connection, id_, _identity(found.identity))
         return Recorded(id_, None)
     columns: dict[str, object] = {
@@ -343,7 +347,7 @@ def _record_version(connection: sqlite3.Connection, found: Version, now: float) 
         "updated_at": iso(now),
         **_identity(found.identity),
     }
-    id_ = _set(connection, id_, columns) if id_ else _insert(connection, found.path, columns)
+    id_ = _set(connection, id_, columns) if id_ is not None else _insert(connection, found.path, columns)
     _remember(connection, id_, now, Event.SEEN, File.QUEUED)
     return Recorded(id_, Event.SEEN)
 

@@ -1,7 +1,7 @@
 """The tables, and every step that led to them. A step, once released, is never changed: add another one.
 
-`PRAGMA user_version` holds the number of steps done, so that opening an up-to-date ledger costs one cheap look and not the
-import of the migration library.
+`PRAGMA user_version` holds the number of steps done, so that opening an up-to-date ledger costs one cheap look and
+not the import of the migration library.
 """
 
 import sqlite3
@@ -96,7 +96,7 @@ CREATE TABLE folders (           -- how each drop folder is doing, as the daemon
   known_at TEXT,                 -- end of the first complete scan: files older than that were there before us
   unknown INTEGER NOT NULL DEFAULT 0,      -- files that the last complete scan saw and the ledger did not know
   overflows INTEGER NOT NULL DEFAULT 0,
-  mount TEXT,                    -- the mount point it lay on when it was last seen: not mounted is not the same as empty
+  mount TEXT,                    -- the mount point it lay on when it was last seen
   updated_at TEXT NOT NULL
 ) WITHOUT ROWID;
 
@@ -127,7 +127,7 @@ def migrate(connection: sqlite3.Connection) -> None:
     """Bring the ledger to `VERSION`; nothing happens when it is there already. Two processes may do so at once."""
     if version(connection) == VERSION:
         return
-    from sqlite_utils import Database, Migrations  # noqa: PLC0415  124 ms that only a new or old ledger costs
+    from sqlite_utils import Database, Migrations  # 124 ms that only a new or an old ledger costs
 
     migrations = Migrations("layerwatch")
 

@@ -54,7 +54,7 @@ class Store:
             raise UserError(
                 Problem(
                     self.path,
-                    f"this ledger was written by a newer layerwatch (version {version}, this one knows {schema.VERSION})",
+                    f"written by a newer layerwatch: its version is {version}, this one knows {schema.VERSION}",
                     "upgrade layerwatch, or name another file in [ledger] path",
                 )
             )
@@ -73,7 +73,8 @@ class Store:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """Several statements, all or none. IMMEDIATE: a plain BEGIN that reads first fails at once beside another writer.
+        """Several statements, all or none. IMMEDIATE: a plain BEGIN that reads first fails at once beside another
+        writer.
 
         Raises `LedgerTrouble` when the disk is full, fails, or somebody holds the ledger for longer than 10 s.
         """
@@ -93,8 +94,9 @@ class Store:
 
 
 def _connect(path: str) -> sqlite3.Connection:
-    # Its sessions are secrets: nobody else's business unless the owner decides so. Only ever a file that was not there is
-    # opened here: closing any descriptor of a database drops the locks of all connections that this process has to it.
+    # Its sessions are secrets: nobody else's business unless the owner decides so. Only ever a file that was not there
+    # is opened here: closing any descriptor of a database drops the locks of all connections that this process has to
+    # it.
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_MS / 1000)

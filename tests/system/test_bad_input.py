@@ -1,4 +1,4 @@
-"""Bad input of every kind: a message that names the thing, the reason and the fix, the promised exit code, nothing lost."""
+"""Bad input of every kind: a message with thing, reason and fix, the promised exit code, and nothing lost."""
 
 import http.server
 import os
@@ -54,7 +54,9 @@ def test_a_wrong_token(site: Site) -> None:
 
 
 def test_a_forbidden_workspace(site: Site) -> None:
-    site.config.write_text(site.config.read_text().replace(site.sandbox.workspace_id, "0" * 8 + "-0000-4000-8000-" + "0" * 12))
+    site.config.write_text(
+        site.config.read_text().replace(site.sandbox.workspace_id, "0" * 8 + "-0000-4000-8000-" + "0" * 12)
+    )
     refused(site.once(), 4, "403", "workspace", "fix:")
 
 
@@ -102,7 +104,9 @@ def test_a_ledger_from_a_newer_version(site: Site) -> None:
 
 IN_A_NAMESPACE = pytest.mark.skipif(
     shutil.which("unshare") is None
-    or subprocess.run(["unshare", "-rm", "mount", "-t", "tmpfs", "t", "/mnt"], check=False, capture_output=True).returncode,
+    or subprocess.run(
+        ["unshare", "-rm", "mount", "-t", "tmpfs", "t", "/mnt"], check=False, capture_output=True
+    ).returncode,
     reason="this machine lets nobody mount a filesystem of their own",
 )
 
@@ -111,7 +115,8 @@ def mounted(site: Site, options: str, before: str = "") -> subprocess.CompletedP
     """`run --once` with a filesystem of its own under the ledger."""
     site.ledger.parent.mkdir(exist_ok=True)
     where = site.ledger.parent
-    script = f"mount -t tmpfs -o {options} t {where} && {before or ':'} && exec {sys.executable} -m layerwatch run --once -c {site.config}"
+    run = f"exec {sys.executable} -m layerwatch run --once -c {site.config}"
+    script = f"mount -t tmpfs -o {options} t {where} && {before or ':'} && {run}"
     return subprocess.run(
         ["unshare", "-rm", "sh", "-c", script],
         capture_output=True,

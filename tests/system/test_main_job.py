@@ -1,4 +1,4 @@
-"""The main job, whole: files dropped in every way that programs do it end up stored once, rightly, and in the ledger."""
+"""The main job, whole: files dropped in every way that programs do it are stored once, rightly, and in the ledger."""
 
 import hashlib
 import os

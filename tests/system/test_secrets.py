@@ -6,7 +6,9 @@ from layerwatch.samples import sample
 from layerwatch.sandbox import Faults
 from tests.system.conftest import TOKEN, Site
 
-SECRET = re.compile(rf"{TOKEN}|upload_id=(?!\[)|X-Goog-Signature=(?!\[)|X-Goog-Credential=(?!\[)|Bearer (?!\[)", re.I)
+SECRET = re.compile(
+    rf"{TOKEN}|upload_id=(?!\[)|X-Goog-Signature=(?!\[)|X-Goog-Credential=(?!\[)|Bearer (?!\[)", re.IGNORECASE
+)
 
 
 def test_nothing_that_is_written_or_shown_holds_a_secret(site: Site) -> None:

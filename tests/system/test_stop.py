@@ -59,8 +59,8 @@ def test_sigkill_twenty_times_over_a_hundred_files(site: Site) -> None:
         (site.drop / f"{seed:03}").write_bytes(content)
     for _ in range(20):
         daemon = site.start()
-        begun = site.sandbox.counters["put"]
-        until(lambda: site.sandbox.counters["put"] > begun + lucky.randrange(40), "uploads going on")
+        enough = site.sandbox.counters["put"] + lucky.randrange(1, 40)
+        until(lambda enough=enough: site.sandbox.counters["put"] >= enough, "uploads going on")
         daemon.kill()
         daemon.wait()
     site.sandbox.faults = Faults()
