@@ -20,14 +20,14 @@ from dataclasses import dataclass
 from functools import partial
 from types import FrameType
 from typing import Self
-from typing import Self
 
 from layerwatch import __version__
 from layerwatch.api import Layer, Storage, Workspace, tls_context
 from layerwatch.board import Board
 from layerwatch.config import Folder, Settings
-from layerwatch.dropfolder import DropFolder, Surroundings
+from layerwatch.dropfolder import DropFolder
 from layerwatch.errors import ApiDown, Code, CredentialsRefused, JobError, LedgerTrouble, NotTheApi, Problem, UserError
+from layerwatch.intake import Surroundings
 from layerwatch.ledger import Ledger, Lock
 from layerwatch.notices import Notice, Tell
 from layerwatch.pacing import Bandwidth, Gate
@@ -212,19 +212,16 @@ class Daemon:
 
     def _folder_loop(self, folder: Folder) -> None:
         with Ledger(self._settings.ledger.path) as ledger:
-            drop = DropFolder(
-                folder,
-                Surroundings(
-                    ledger=ledger,
-                    watch=self._watch,
-                    wall=time.time,
-                    monotonic=time.monotonic,
-                    stopping=self._stop.is_set,
-                    queued=self._doorbell.ring,
-                    tell=self._tell,
-                    max_size=self._settings.upload.max_file_size,
-                ),
+            around = Surroundings(
+                ledger=ledger,
+                wall=time.time,
+                monotonic=time.monotonic,
+                stopping=self._stop.is_set,
+                queued=self._doorbell.ring,
+                tell=self._tell,
+                max_size=self._settings.upload.max_file_size,
             )
+            drop = DropFolder(folder, self._watch, around)
             self._folders[folder.name] = drop
             while not self._stop.is_set():
                 try:

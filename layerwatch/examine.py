@@ -81,6 +81,8 @@ def examine(
         return Changed(now[0]) if now else Gone()
     except TryAgain as error:
         return Refusal(folder, path, identity, error.code, error.message)
+    except OSError as error:  # the disk or the share failed in the middle of it
+        return Refusal(folder, path, identity, Code.UNREADABLE, source.unreadable(error))
 
 
 def _refused_by_looks(mode: int, identity: Identity, limits: Limits) -> tuple[Code, str] | None:

@@ -19,7 +19,8 @@ _PATTERNS = (
     # backslash ends them all: it belongs to the quoting around, which must stay whole.
     (
         re.compile(
-            r"(X-Goog-(?:Signature|Credential)|upload_id)(=|%(?:25)*3D|\\*['\"]?: ?\\*['\"]?)[^\s&\"'<>,)\\]+", re.IGNORECASE
+            r"(X-Goog-(?:Signature|Credential)|upload_id)(=|%(?:25)*3D|\\*['\"]?: ?\\*['\"]?)[^\s&\"'<>,)\\]+",
+            re.IGNORECASE,
         ),
         rf"\1\2{REDACTED}",
     ),

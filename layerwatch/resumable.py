@@ -71,7 +71,8 @@ class _Phase(Enum):
 class Transfer:
     """One attempt to get `size` bytes stored, in chunks of `chunk_size` bytes (a multiple of 256 KiB).
 
-    `session` is the URI saved by an earlier attempt; without it a new one is started. `refused_before`: the last attempt ended with 401 or 403, so another one is final.
+    `session` is the URI saved by an earlier attempt; without it a new one is started. `refused_before`: the last
+    attempt ended with 401 or 403, so another one is final.
     """
 
     def __init__(self, size: int, chunk_size: int, *, session: str | None = None, refused_before: bool = False) -> None:

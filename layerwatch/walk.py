@@ -13,6 +13,7 @@ class Directory:
     """One walked directory: its files, with who they are, or why it could not be read."""
 
     path: str
+    inode: int
     files: list[tuple[str, Identity]] = field(default_factory=list)
     error: str = ""
 
@@ -22,10 +23,10 @@ def walk(start: str, root: str, selection: Selection, *, recursive: bool) -> Ite
 
     Links, FIFOs and the like are listed as files: whoever looks at them tells why they are not taken.
     """
-    waiting = [start]
+    waiting = [(start, _inode(start))]
     while waiting:
-        path = waiting.pop()
-        directory = Directory(path)
+        directory = Directory(*waiting.pop())
+        path = directory.path
         try:
             _list(directory, path, root, selection, waiting if recursive else None)
         except OSError as error:
@@ -33,14 +34,23 @@ def walk(start: str, root: str, selection: Selection, *, recursive: bool) -> Ite
         yield directory
 
 
-def _list(found: Directory, path: str, root: str, selection: Selection, subdirectories: list[str] | None) -> None:
+def _inode(path: str) -> int:
+    try:
+        return os.lstat(path).st_ino
+    except OSError:
+        return 0
+
+
+def _list(
+    found: Directory, path: str, root: str, selection: Selection, subdirectories: list[tuple[str, int]] | None
+) -> None:
     prefix = len(root.rstrip("/")) + 1
     with os.scandir(path) as entries:
         for entry in entries:
             relative = entry.path[prefix:]
             if entry.is_dir(follow_symlinks=False):
                 if subdirectories is not None and selection.why_not_enter(relative, entry.name) is None:
-                    subdirectories.append(entry.path)
+                    subdirectories.append((entry.path, entry.inode()))
             elif selection.why_not(relative) is None:
                 try:
                     found.files.append((entry.path, identity(entry.stat(follow_symlinks=False))))

@@ -99,11 +99,10 @@ class Facts:
             connection.execute(f"DELETE FROM candidates WHERE folder NOT IN ({marks})", tuple(names))  # noqa: S608
 
     def folders(self) -> list[FolderFacts]:
-        rows = self._store.connection.execute(f"{_FOLDERS} ORDER BY name")
-        return [_folder(row) for row in rows]
+        return [_folder(row) for row in self._store.rows(f"{_FOLDERS} ORDER BY name")]
 
     def one_folder(self, name: str) -> FolderFacts | None:
-        row = self._store.connection.execute(f"{_FOLDERS} WHERE name = ?", (name,)).fetchone()
+        row = self._store.row(f"{_FOLDERS} WHERE name = ?", name)
         return _folder(row) if row else None
 
     # --- candidates ---------------------------------------------------------------------------------------------------
@@ -138,4 +137,4 @@ class Facts:
                 connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?, ?)", (key, json.dumps(value), iso(now)))
 
     def notes(self) -> dict[str, object]:
-        return {key: json.loads(value) for key, value in self._store.connection.execute("SELECT key, value FROM notes")}
+        return {key: json.loads(value) for key, value in self._store.rows("SELECT key, value FROM notes")}

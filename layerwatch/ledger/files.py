@@ -80,10 +80,10 @@ class Job:
 
 
 # A row that says the file is gone, or could not be read, does not make what lies there now known.
-_KNOWN = """
-SELECT path, size, mtime_ns, inode FROM files
-WHERE dir = ? AND NOT (status = 'skipped' AND error_code IN ('vanished', 'changed', 'unreadable'))
-"""
+_COUNTS = "NOT (status = 'skipped' AND error_code IN ('vanished', 'changed', 'unreadable'))"
+_KNOWN = f"SELECT path, size, mtime_ns, inode FROM files WHERE dir = ? AND {_COUNTS}"  # noqa: S608  ours alone
+# By the path alone: the index over directories would be walked through a large one for each of its files.
+_IS_KNOWN = f"SELECT 1 FROM files WHERE path = ? AND size = ? AND mtime_ns = ? AND inode = ? AND {_COUNTS}"  # noqa: S608
 
 # One file per content at a time: its twins wait, and then need no bytes. Files of a folder that is away, or no longer
 # configured, wait.
@@ -115,18 +115,14 @@ class Files:
     def known(self, directory: str) -> dict[str, set[Identity]]:
         """The versions known of each path directly in `directory`: a scan passes over these."""
         found: dict[str, set[Identity]] = {}
-        for path, *facts in self._store.connection.execute(_KNOWN, (to_text(directory),)):
+        for path, *facts in self._store.rows(_KNOWN, to_text(directory)):
             found.setdefault(to_path(path), set()).add(Identity(*facts))
         return found
 
     def is_known(self, path: str, identity: Identity) -> bool:
         """Whether this very version is known, as `known` would say for its directory."""
-        directory, _, _ = path.rpartition("/")
-        row = self._store.connection.execute(
-            f"SELECT 1 FROM ({_KNOWN}) WHERE path = ? AND size = ? AND mtime_ns = ? AND inode = ?",  # noqa: S608  ours alone
-            (to_text(directory), to_text(path), identity.size, identity.mtime_ns, identity.inode),
-        ).fetchone()
-        return row is not None
+        facts = (to_text(path), identity.size, identity.mtime_ns, identity.inode)
+        return self._store.row(_IS_KNOWN, *facts) is not None
 
     def record(self, found: Sequence[Version | Refusal], now: float) -> list[Recorded]:
         """Write down what was found, all in one commit; what the ledger knows already only gets its identity
@@ -169,7 +165,7 @@ class Files:
 
     def next_due(self) -> float | None:
         """When the next queued file is due, unix seconds; None when none is queued."""
-        (due,) = self._store.connection.execute(_NEXT_DUE).fetchone()
+        ((due,),) = self._store.rows(_NEXT_DUE)
         return None if due is None else seconds(due)
 
     def save_session(self, job: Job, session: Session) -> None:
@@ -208,8 +204,10 @@ class Files:
             connection.execute("DELETE FROM sessions WHERE file = ?", (job.id,))
 
     def faulted(self, job: Job, verdict: Verdict, now: float, *, keep_session: bool, detail: str = "") -> None:
-        """POSTPONED, FAILED or SUPERSEDED, as `states.judge` decided. Without its session it begins at byte 0 again."""
-        due = iso(now + verdict.delay_s) if verdict.event is Event.POSTPONED else None
+        """POSTPONED, FAILED or SUPERSEDED, as `states.judge` decided. Without its session it begins at byte 0 again;
+        one that is not tried again by itself keeps none: it is a secret, and dead before anybody looks."""
+        is_due_again = verdict.event is Event.POSTPONED
+        due = iso(now + verdict.delay_s) if is_due_again else None
         with self._store.write() as connection:
             _move(
                 connection,
@@ -222,7 +220,7 @@ class Files:
                 attempts=verdict.attempts,
                 next_attempt_at=due,
             )
-            if not keep_session:
+            if not (keep_session and is_due_again):
                 connection.execute("UPDATE files SET bytes_sent = 0 WHERE id = ?", (job.id,))
                 connection.execute("DELETE FROM sessions WHERE file = ?", (job.id,))
 
@@ -331,7 +329,7 @@ def _record_version(connection: sqlite3.Connection, found: Version, now: float) 
         connection.execute("DELETE FROM history WHERE item = 'file' AND item_id = ?", refused[:1])
         connection.execute("DELETE FROM files WHERE id = ?", refused[:1])
     id_, status = row or refused or (None, None)
-    if id_ is not None and not allows(File(status), Event.SEEN):
+    if id_ is not None and not allows(_status(status), Event.SEEN):
         _set(connection, id_, _identity(found.identity))
         return Recorded(id_, None)
     columns: dict[str, object] = {

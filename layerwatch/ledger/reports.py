@@ -54,16 +54,16 @@ class Reports:
     """Questions to one ledger."""
 
     def __init__(self, store: Store) -> None:
-        self._connection = store.connection
+        self._store = store
 
     def counts(self) -> dict[str, int]:
         """Files by status; every status is there."""
-        counted = dict(self._connection.execute("SELECT status, count(*) FROM files GROUP BY status"))
+        counted = dict(self._store.rows("SELECT status, count(*) FROM files GROUP BY status"))
         return {status: counted.get(status, 0) for status in ("queued", "uploading", "uploaded", "failed", "skipped")}
 
     def queued(self) -> int:
         """How many files are queued: what `counts` says, at the cost of these alone."""
-        (number,) = self._connection.execute("SELECT count(*) FROM files WHERE status = 'queued'").fetchone()
+        ((number,),) = self._store.rows("SELECT count(*) FROM files WHERE status = 'queued'")
         return int(number)
 
     def in_flight(self) -> list[FileRow]:
@@ -74,8 +74,7 @@ class Reports:
 
     def knows_files_of(self, folder: str) -> bool:
         """Whether any file was ever found in this folder."""
-        row = self._connection.execute("SELECT 1 FROM files WHERE folder = ? LIMIT 1", (folder,)).fetchone()
-        return row is not None
+        return self._store.row("SELECT 1 FROM files WHERE folder = ? LIMIT 1", folder) is not None
 
     def troubled(self, limit: int) -> list[FileRow]:
         """Queued files that have met a fault, latest first."""
@@ -83,7 +82,7 @@ class Reports:
 
     def candidates(self) -> list[dict[str, Any]]:
         """Files that lie there quiet and are not taken yet: path, folder, size (bytes), reason, since."""
-        rows = self._connection.execute("SELECT path, folder, size, reason, since FROM candidates ORDER BY since, path")
+        rows = self._store.rows("SELECT path, folder, size, reason, since FROM candidates ORDER BY since, path")
         return [
             {"path": to_path(path), "folder": folder, "size": size, "reason": reason, "since": since}
             for path, folder, size, reason, since in rows
@@ -105,12 +104,11 @@ class Reports:
         return self._files("WHERE path = ? ORDER BY updated_at DESC, id DESC", to_text(os.path.abspath(path)))
 
     def history(self, id_: int) -> list[HistoryLine]:
-        rows = self._connection.execute(
-            "SELECT at, event, status, error_code, detail FROM history WHERE item = 'file' AND item_id = ? ORDER BY id",
-            (id_,),
+        asked = (
+            "SELECT at, event, status, error_code, detail FROM history WHERE item = 'file' AND item_id = ? ORDER BY id"
         )
-        return [HistoryLine(*row) for row in rows]
+        return [HistoryLine(*row) for row in self._store.rows(asked, id_)]
 
     def _files(self, tail: str, *values: object) -> list[FileRow]:
-        rows = self._connection.execute(f"SELECT {_COLUMNS} FROM files {tail}", values)  # noqa: S608  ours alone
+        rows = self._store.rows(f"SELECT {_COLUMNS} FROM files {tail}", *values)  # noqa: S608  ours alone
         return [FileRow(id_, folder, to_path(path), *rest) for id_, folder, path, *rest in rows]

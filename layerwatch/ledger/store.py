@@ -4,9 +4,11 @@ import errno
 import fcntl
 import os
 import sqlite3
+import struct
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from layerwatch.errors import AnotherInstance, EnvironmentProblem, LedgerTrouble, Problem, UserError
 from layerwatch.ledger import schema
@@ -43,13 +45,30 @@ class Store:
         _insist_on_directory(path)
         try:
             self.connection = _connect(path)
-            self._insist_on_version()
-            schema.migrate(self.connection)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise _unusable(path, error) from None
+        try:
+            self._insist_on_ledger()
+            _set_up(self.connection)
+            schema.migrate(self.connection)
+        except BaseException as error:
+            self.connection.close()
+            if isinstance(error, sqlite3.Error):
+                raise _unusable(path, error) from None
+            raise
 
-    def _insist_on_version(self) -> None:
+    def _insist_on_ledger(self) -> None:
+        # The tables first: who makes the ledger just now commits them and the version together.
+        tables = {name for (name,) in self.connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         version = schema.version(self.connection)
+        if tables and not (version and {"files", "history"} <= tables):
+            raise UserError(
+                Problem(
+                    self.path,
+                    "this SQLite database is not a layerwatch ledger",
+                    "name another file in [ledger] path",
+                )
+            )
         if version > schema.VERSION:
             raise UserError(
                 Problem(
@@ -58,18 +77,20 @@ class Store:
                     "upgrade layerwatch, or name another file in [ledger] path",
                 )
             )
-        tables = self.connection.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()[0]
-        if version == 0 and tables:
-            raise UserError(
-                Problem(
-                    self.path,
-                    "this SQLite database is not a layerwatch ledger",
-                    "name another file in [ledger] path",
-                )
-            )
 
     def close(self) -> None:
         self.connection.close()
+
+    def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        """What a question answers, all of it. Raises `LedgerTrouble`."""
+        try:
+            return self.connection.execute(sql, values).fetchall()
+        except sqlite3.OperationalError as error:
+            raise LedgerTrouble(f"the ledger {self.path} cannot be read: {error}") from error
+
+    def row(self, sql: str, *values: object) -> tuple[Any, ...] | None:
+        """The first row of it, if there is one."""
+        return next(iter(self.rows(sql, *values)), None)
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
@@ -99,12 +120,29 @@ def _connect(path: str) -> sqlite3.Connection:
     # it.
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_MS / 1000)
-    connection.execute("PRAGMA journal_mode = WAL")
+    return sqlite3.connect(path, isolation_level=None, timeout=BUSY_MS / 1000)
+
+
+def _set_up(connection: sqlite3.Connection) -> None:
+    """Only once it is known to be ours: the first of these is written into the file."""
+    _switch_to_wal(connection)
     # FULL: a power cut must not forget a file_id, nor, worse, a paid generation.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
-    return connection
+
+
+def _switch_to_wal(connection: sqlite3.Connection) -> None:
+    for left in reversed(range(100)):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if not left or "locked" not in str(error):
+                raise
+            # Two that switch at once fail at once, without waiting. A transaction waits until the other one is done.
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+        else:
+            return
 
 
 def _insist_on_directory(path: str) -> None:
@@ -115,6 +153,8 @@ def _insist_on_directory(path: str) -> None:
             # os.access lies for root on a read-only filesystem, and on network ones: only a try tells.
             probe = os.open(directory, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
             os.close(probe)
+        elif os.path.isdir(path):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     except OSError as error:
         raise _unusable(path, error) from None
 
@@ -134,6 +174,8 @@ def _unusable(path: str, error: Exception) -> UserError:
                 "let that user write the directory (SQLite needs it beside the file), or set [ledger] path",
             )
         )
+    if number in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST):
+        return UserError(Problem(path, f"no ledger can be there: {word}", "name another file in [ledger] path"))
     if "not a database" in word or "malformed" in word:
         return UserError(
             Problem(path, f"this is not a usable ledger: {word}", "restore it from a backup, or set [ledger] path")
@@ -150,7 +192,7 @@ class Lock:
         _insist_on_directory(path)
         try:
             self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_WRLCK))
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
         except BlockingIOError:
@@ -176,13 +218,22 @@ def holder(path: str) -> int | None:
     except OSError:
         return None
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
+        found = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _flock(fcntl.F_RDLCK))
+        if struct.unpack(_FLOCK, found)[0] == fcntl.F_UNLCK:
+            return None
         text = os.pread(fd, 32, 0).decode(errors="replace").strip()
         return int(text) if text.isdecimal() else None
     finally:
         os.close(fd)
-    return None
+
+
+# struct flock: type, whence, start, length (0: all of it), pid. F_OFD: of the open file, not of the process, and who
+# asks need not take the lock for a moment, in which a daemon that starts would find it taken.
+_FLOCK = "hhqqi0q"
+
+
+def _flock(kind: int) -> bytes:
+    return struct.pack(_FLOCK, kind, os.SEEK_SET, 0, 0, 0)
 
 
 assert sqlite3.sqlite_version_info >= (3, 35), f"SQLite {sqlite3.sqlite_version} has no RETURNING; {sys.executable}"

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -65,11 +65,11 @@ path = "{self.drop}"
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("LAYER", "XDG_"))}
         return clean | {"LAYER_TOKEN": TOKEN, "HOME": str(self.home), "PYTHONWARNINGS": "error"} | changes
 
-    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
-        """`layerwatch run` in the background; what it says is appended to `log`."""
+    def start(self, *arguments: str, inside: Sequence[str] = (), **environment: str) -> subprocess.Popen[bytes]:
+        """`layerwatch run` in the background; what it says is appended to `log`. `inside`: a command to run it in."""
         with self.log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "layerwatch", "run", "-c", str(self.config), *arguments],
+                [*inside, sys.executable, "-m", "layerwatch", "run", "-c", str(self.config), *arguments],
                 stdout=log,
                 stderr=log,
                 env=self.environment(**environment),

@@ -24,59 +24,69 @@ TYPES = {
 }
 
 
-def test_two_hundred_files_dropped_in_every_way_are_each_stored_once(site: Site) -> None:
-    expected: dict[str, str] = {}
-    lock = threading.Lock()
+class Writers:
+    """Programs that drop files in their own ways, all at once. `expected`: content type by SHA-256."""
 
-    def make(path: Path, seed: int, size: int) -> None:
+    def __init__(self, site: Site) -> None:
+        self.drop = site.drop
+        self.home = site.home
+        self.expected: dict[str, str] = {}
+        sizes = [KIB, 10 * KIB, 100 * KIB, MIB, 5 * MIB]
+        self.sizes = [random.Random(seed).choice(sizes) for seed in range(200)]
+        self.sizes[::40] = [60 * MIB, 30 * MIB, 60 * MIB, 20 * MIB, 60 * MIB]
+
+    def make(self, path: Path, seed: int) -> None:
         kind = list(TYPES)[seed % len(TYPES)]
-        path = path.with_name(f"{path.name}.{kind}")
-        content = sample(kind, seed, size)
+        content = sample(kind, seed, self.sizes[seed])
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        with lock:
-            expected[hashlib.sha256(content).hexdigest()] = TYPES[kind]
+        path.with_name(f"{path.name}.{kind}").write_bytes(content)
+        self.expected[hashlib.sha256(content).hexdigest()] = TYPES[kind]
 
-    sizes = [random.Random(seed).choice([KIB, 10 * KIB, 100 * KIB, MIB, 5 * MIB]) for seed in range(200)]
-    sizes[::40] = [60 * MIB, 30 * MIB, 60 * MIB, 20 * MIB, 60 * MIB]
-    for seed in range(40):  # there before the start
-        make(site.drop / "before" / f"b{seed}", seed, sizes[seed])
-    daemon = site.start()
+    def before(self) -> None:
+        for seed in range(40):
+            self.make(self.drop / "before" / f"b{seed}", seed)
 
-    def plain() -> None:
+    def plain(self) -> None:
         for seed in range(40, 80):
-            make(site.drop / f"plain{seed}", seed, sizes[seed])
+            self.make(self.drop / f"plain{seed}", seed)
 
-    def renamed_in() -> None:
-        outside = site.home / "outside"
+    def renamed_in(self) -> None:
         for seed in range(80, 120):
-            make(outside / f"r{seed}", seed, sizes[seed])
-        for path in sorted(outside.iterdir()):
-            path.rename(site.drop / path.name)
+            self.make(self.home / "outside" / f"r{seed}", seed)
+        for path in sorted((self.home / "outside").iterdir()):
+            path.rename(self.drop / path.name)
 
-    def copied_tree() -> None:
-        tree = site.home / "tree"
+    def copied_tree(self) -> None:
         for seed in range(120, 160):
-            make(tree / f"deep{seed % 4}" / "er" / f"c{seed}", seed, sizes[seed])
-        shutil.copytree(tree, site.drop / "copied")
+            self.make(self.home / "tree" / f"deep{seed % 4}" / "er" / f"c{seed}", seed)
+        shutil.copytree(self.home / "tree", self.drop / "copied")
 
-    def moved_tree() -> None:
-        tree = site.home / "moving"
+    def moved_tree(self) -> None:
         for seed in range(160, 200):
-            make(tree / f"shot{seed % 3}" / f"m{seed}", seed, sizes[seed])
-        tree.rename(site.drop / "moved")
+            self.make(self.home / "moving" / f"shot{seed % 3}" / f"m{seed}", seed)
+        (self.home / "moving").rename(self.drop / "moved")
 
-    writers = [threading.Thread(target=work) for work in (plain, renamed_in, copied_tree, moved_tree)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
-    until(lambda: site.statuses() == {"uploaded": 200}, f"200 uploaded files, there are {site.statuses()}", 100)
+    def all_at_once(self) -> None:
+        writers = [
+            threading.Thread(target=work) for work in (self.plain, self.renamed_in, self.copied_tree, self.moved_tree)
+        ]
+        for writer in writers:
+            writer.start()
+        for writer in writers:
+            writer.join()
+
+
+def test_two_hundred_files_dropped_in_every_way_are_each_stored_once(site: Site) -> None:
+    writers = Writers(site)
+    writers.before()
+    daemon = site.start()
+    writers.all_at_once()
+    until(lambda: site.statuses() == {"uploaded": 200}, "200 uploaded files", 100)
 
     assert site.end(daemon) == 0
     objects = site.sandbox.objects
     assert len(objects) == 200
-    assert {stored.sha256: stored.content_type for stored in objects} == expected
+    assert {stored.sha256: stored.content_type for stored in objects} == writers.expected
     assert all(stored.type_matches and not stored.late for stored in objects)
     by_id = {stored.file_id: stored.sha256 for stored in objects}
     assert {row["file_id"]: row["hash"] for row in site.rows()} == by_id

@@ -5,6 +5,7 @@ import random
 import signal
 import time
 from collections import Counter
+from functools import partial
 
 from layerwatch.samples import sample
 from layerwatch.sandbox import Faults
@@ -50,7 +51,7 @@ def test_a_second_signal_ends_it_at_once(site: Site) -> None:
 def test_sigkill_twenty_times_over_a_hundred_files(site: Site) -> None:
     chunk = 256 * KIB
     site.configure(upload='chunk_size = "256KiB"', folder='settle = "50ms"')
-    site.sandbox.faults = Faults(bandwidth=6 * MIB, latency_s=0.005)
+    site.sandbox.faults = Faults(bandwidth=3 * MIB, latency_s=0.005)
     lucky = random.Random(20)
     expected = {}
     for seed in range(100):
@@ -59,8 +60,8 @@ def test_sigkill_twenty_times_over_a_hundred_files(site: Site) -> None:
         (site.drop / f"{seed:03}").write_bytes(content)
     for _ in range(20):
         daemon = site.start()
-        enough = site.sandbox.counters["put"] + lucky.randrange(1, 40)
-        until(lambda enough=enough: site.sandbox.counters["put"] >= enough, "uploads going on")
+        enough = site.sandbox.counters["put"] + lucky.randrange(1, 16)
+        until(partial(lambda wanted: site.sandbox.counters["put"] >= wanted, enough), "uploads going on")
         daemon.kill()
         daemon.wait()
     site.sandbox.faults = Faults()

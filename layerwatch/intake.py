@@ -1,0 +1,147 @@
+"""From "look at this path" to the ledger: the candidates of one folder, waited for, examined, and written down.
+
+Everything remembered here is a hint. Whatever goes wrong with the ledger, `forget` is right: the files lie where
+they are, and the next scan finds them again.
+"""
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from layerwatch.config import Folder
+from layerwatch.errors import Code
+from layerwatch.examine import Changed, Gone, Limits, NotYet, examine
+from layerwatch.ledger import Ledger, Recorded, Refusal, Version, Waiting
+from layerwatch.notices import Notice, Tell, name_text
+from layerwatch.settle import Candidate, Settle
+from layerwatch.source import Identity
+from layerwatch.states import Event
+
+BATCH = 100
+AFTER_SIGN_S = 0.2  # quiet enough after a writer closed the file, where its structure proves it whole
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a folder works with: clocks in seconds, whether it is time to end, and what to do when a file was queued."""
+
+    ledger: Ledger
+    wall: Callable[[], float]
+    monotonic: Callable[[], float]
+    stopping: Callable[[], bool]
+    queued: Callable[[], None]
+    tell: Tell
+    max_size: int
+
+
+class Intake:
+    """The candidates of one folder. `root` is its real path now."""
+
+    def __init__(self, folder: Folder, around: Surroundings, root: Callable[[], str]) -> None:
+        self._folder = folder
+        self._around = around
+        self._root = root
+        self._settle = Settle()
+        self._told_waiting: set[str] = set()
+
+    @property
+    def busy(self) -> bool:
+        """Candidates are settling; those that are quiet and not whole do not count."""
+        return self._settle.settling > 0
+
+    def next_due_at(self) -> float | None:
+        return self._settle.next_due_at()
+
+    def forget(self) -> None:
+        """All of it: the folder is away, or the ledger could not be written."""
+        self._settle.clear()
+        self._told_waiting.clear()
+
+    def see(self, path: str, identity: Identity, *, finished: bool) -> None:
+        """The file is there, as `identity`; `finished`: its writer has just closed it, or renamed it to this."""
+        quiet_s = min(self._folder.settle, AFTER_SIGN_S) if finished else self._folder.settle
+        self._settle.see(path, identity, self._around.monotonic(), quiet_s)
+
+    def set_aside(self, files: list[tuple[str, Identity]]) -> None:
+        """These were there before us, and `existing = false`."""
+        reason = "was there before layerwatch first saw the folder (existing = false)"
+        name = self._folder.name
+        self._record([Refusal(name, path, identity, Code.EXISTING, reason) for path, identity in files])
+
+    def take_due(self, until: float) -> None:
+        """Examine what is due, up to the monotonic time `until` or a batch, and write it down in one commit."""
+        found: list[Version | Refusal] = []
+        while len(found) < BATCH and not self._around.stopping():
+            now = self._around.monotonic()
+            candidate = self._settle.due(now) if now < until else None
+            if candidate is None:
+                break
+            if (decided := self._decide(candidate, now)) is not None:
+                found.append(decided)
+        if found:
+            self._record(found)
+
+    def _decide(self, candidate: Candidate, now: float) -> Version | Refusal | None:
+        path = candidate.path
+        if self._around.ledger.files.is_known(path, candidate.identity):
+            self._drop(path)
+            return None
+        limits, name = self._limits(now - candidate.quiet_since), self._folder.name
+        match examine(name, path, self._root(), candidate.identity, limits, self._around.stopping):
+            case Gone():
+                self._drop(path)
+            case Changed(identity):
+                self._settle.see(path, identity, now, self._folder.settle)
+            case NotYet(_, settling) if settling:
+                self._settle.wait_for_all(candidate, now, self._folder.settle)
+            case NotYet(reason):
+                self._put_off(candidate, now, reason)
+            case Version() | Refusal() as decided:
+                return decided
+        return None
+
+    def _limits(self, quiet_s: float) -> Limits:
+        folder = self._folder
+        return Limits(self._around.max_size, quiet_s >= folder.settle, quiet_s >= folder.incomplete_after)
+
+    def _put_off(self, candidate: Candidate, now: float, reason: str) -> None:
+        said_before = candidate.path in self._told_waiting and candidate.waiting_for == reason
+        self._settle.put_off(candidate, now, reason)
+        # Said on the second look only: a file that is being written is no news.
+        if said_before or candidate.looks < 2:
+            return
+        wall = self._around.wall()
+        since = wall - (now - candidate.quiet_since)
+        item = Waiting(candidate.path, self._folder.name, candidate.identity.size, reason, since)
+        self._around.ledger.facts.waiting(item, wall)
+        self._told_waiting.add(candidate.path)
+        self._tell("waiting", candidate.path, f"waits: {reason}", logging.INFO, reason=reason)
+
+    def _record(self, found: list[Version | Refusal]) -> None:
+        recorded = self._around.ledger.files.record(found, self._around.wall())
+        for item, row in zip(found, recorded, strict=True):
+            self._drop(item.path)
+            if row.event is not None:
+                self._tell_recorded(item, row)
+        if any(row.event is Event.SEEN for row in recorded):
+            self._around.queued()
+
+    def _drop(self, path: str) -> None:
+        self._settle.drop(path)
+        if path in self._told_waiting:
+            self._around.ledger.facts.no_longer_waiting([path])
+            self._told_waiting.discard(path)
+
+    def _tell_recorded(self, item: Version | Refusal, row: Recorded) -> None:
+        if isinstance(item, Version):
+            self._tell("queued", item.path, "queued", logging.DEBUG, file=row.id)
+            return
+        level = logging.DEBUG if item.code is Code.EXISTING else logging.WARNING
+        text = f"skipped ({item.code}): {item.message}"
+        self._tell("skipped", item.path, text, level, file=row.id, error_code=item.code, error=item.message)
+
+    def _tell(self, event: str, path: str, text: str, level: int, **facts: object) -> None:
+        name = name_text(f"{self._folder.name}/{os.path.relpath(path, self._root())}")
+        facts |= {"folder": self._folder.name, "path": path}
+        self._around.tell(Notice(event, f"{name} {text}", level, facts))

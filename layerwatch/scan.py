@@ -1,0 +1,62 @@
+"""The walks that are under way in one drop folder, a slice at a time: the whole folder, or a part that an event
+pointed at."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from layerwatch.walk import Directory
+
+
+@dataclass(slots=True)
+class Scanned:
+    """What a walk of the whole folder saw: its directories (path, inode; parents first), how many files the ledger did
+    not know, and how long it took."""
+
+    began_at: float
+    took_s: float = 0.0
+    unknown: int = 0
+    directories: list[tuple[str, int]] = field(default_factory=list)
+
+
+class Scan:
+    """The walks of one folder. `take` gets each directory, and returns how many of its files were news."""
+
+    def __init__(self, take: Callable[[Directory], int], monotonic: Callable[[], float]) -> None:
+        self._take = take
+        self._monotonic = monotonic
+        self._walks: deque[tuple[Iterator[Directory], Scanned | None]] = deque()
+        self.ended = 0  # how many walks of the whole folder have come to their end
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._walks)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the whole folder is being walked."""
+        return any(scanned is not None for _, scanned in self._walks)
+
+    def begin(self, walk: Iterator[Directory], *, whole: bool) -> None:
+        self._walks.append((walk, Scanned(self._monotonic()) if whole else None))
+
+    def clear(self) -> None:
+        self._walks.clear()
+
+    def step(self, until: float) -> Scanned | None:
+        """Go on up to the monotonic time `until`; what was seen, when the walk of the whole folder has ended."""
+        while self._walks and self._monotonic() < until:
+            walk, scanned = self._walks[0]
+            directory = next(walk, None)
+            if directory is None:
+                self._walks.popleft()
+                if scanned is not None:
+                    scanned.took_s = self._monotonic() - scanned.began_at
+                    self.ended += 1
+                    return scanned
+                continue
+            news = self._take(directory)
+            if scanned is not None:
+                scanned.unknown += news
+                scanned.directories.append((directory.path, directory.inode))
+        return None
