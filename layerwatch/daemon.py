@@ -21,7 +21,7 @@ from functools import partial
 from types import FrameType
 from typing import Self
 
-from layerwatch import __version__
+from layerwatch import __version__, points
 from layerwatch.api import Layer, Storage, Workspace, tls_context
 from layerwatch.board import Board
 from layerwatch.config import Folder, Settings
@@ -148,6 +148,7 @@ class Daemon:
         ledger.facts.note("hold", None, now)
         ledger.facts.note("daemon", {"pid": os.getpid(), "version": __version__, "once": self._once}, now)
         if recovered := ledger.files.recover(now):
+            points.passed("recovered")
             text = f"{len(recovered)} uploads had been interrupted: going on where they were"
             self._tell(Notice("recovered", text, facts={"files": recovered}))
 

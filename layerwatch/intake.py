@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from layerwatch import points
 from layerwatch.config import Folder
 from layerwatch.errors import Code
 from layerwatch.examine import Changed, Gone, Limits, NotYet, examine
@@ -120,6 +121,7 @@ class Intake:
 
     def _record(self, found: list[Version | Refusal]) -> None:
         recorded = self._around.ledger.files.record(found, self._around.wall())
+        points.passed("recorded")
         for item, row in zip(found, recorded, strict=True):
             self._drop(item.path)
             if row.event is not None:

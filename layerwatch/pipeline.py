@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from logging import DEBUG, ERROR, INFO, WARNING
 
+from layerwatch import points
 from layerwatch.board import Board, Flight
 from layerwatch.errors import ApiDown, Code, Final, JobError, LedgerTrouble, NewUrl, Stopped, Superseded
 from layerwatch.ledger import Job, Ledger, LostClaim, Session
@@ -52,7 +53,8 @@ class Pipeline:
         self._facts = ledger.facts
         self._tools = tools
         self._shared = shared
-        self._progressed = False
+        self._progressed = False  # whether this attempt has brought anything
+        self._held = 0  # bytes that the storage was known to hold when it began
 
     def step(self) -> bool:
         """Take the file that is due, upload it, write down what came of it. False when there was nothing to do.
@@ -65,6 +67,7 @@ class Pipeline:
         job = self._files.claim(uuid.uuid4().hex, shared.workspace_id, tools.wall())
         if job is None:
             return False
+        points.passed("claimed")
         flight = Flight(job.path, job.folder, job.identity.size, tools.monotonic(), job.bytes_sent, job.bytes_sent)
         shared.board.flights[job.id] = flight
         try:
@@ -75,7 +78,7 @@ class Pipeline:
         return True
 
     def _run(self, job: Job, flight: Flight) -> _Outcome:
-        self._progressed = False
+        self._progressed, self._held = False, job.bytes_sent
         if job.stored_as:
             return _Reuse(job.stored_as)
         ties = Ties(
@@ -95,10 +98,11 @@ class Pipeline:
 
     def _save_session(self, job: Job, session: Session) -> None:
         self._files.save_session(job, session)
+        self._held = 0  # a new session begins at byte 0
         self._api_answers()
 
     def _save_progress(self, job: Job, sent: int) -> None:
-        self._progressed |= sent > job.bytes_sent
+        self._progressed |= sent > self._held
         self._files.save_progress(job, sent)
         self._api_answers()
 
@@ -135,6 +139,7 @@ class Pipeline:
         self._files.uploaded(
             job, event, tools.wall(), file_id=file_id, workspace_id=shared.workspace_id, verified=verified
         )
+        points.passed("uploaded")
         took_s = tools.monotonic() - flight.since
         how = f"{size_text(job.identity.size)} in {took_s:.1f} s" if event is Event.STORED else "same bytes as before"
         self._tell("uploaded", job, f"uploaded, {how}, file_id {file_id}", INFO, file_id=file_id, seconds=took_s)
@@ -153,6 +158,7 @@ class Pipeline:
         keep = not isinstance(error, NewUrl | Final | Superseded)
         detail = error.detail if isinstance(error, Final) else ""
         self._files.faulted(job, verdict, now, keep_session=keep, detail=detail)
+        points.passed("postponed")
         message = verdict.message
         match verdict.event:
             case Event.FAILED:

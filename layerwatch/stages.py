@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from layerwatch import source
+from layerwatch import points, source
 from layerwatch.api import Layer, Storage
 from layerwatch.errors import Code, FolderAway, NewUrl, Stopped, Superseded
 from layerwatch.ledger import Job, Session
@@ -53,10 +53,13 @@ class Uploaded:
 
 def upload(job: Job, root: str, tools: Tools, ties: Ties) -> Uploaded:
     """One attempt to upload `job`, which lies below the folder's `root`. Raises `JobError`s and `Stopped`."""
+    attempt = _Upload(job, tools, ties)
+    if done := attempt.done_before():
+        return done
     try:
         with source.opened(job.path, root) as fd:
             _insist_on_version(fd, job)
-            return _Upload(job, fd, tools, ties).run()
+            return attempt.run(fd)
     except Superseded as gone:
         if gone.code is Code.VANISHED and not os.path.isdir(root):
             raise FolderAway(Code.VANISHED, f"the folder {root} is not there") from None
@@ -69,11 +72,11 @@ def _insist_on_version(fd: int, job: Job) -> None:
 
 
 class _Upload:
-    """One attempt: the open file, the transfer, and the session it goes through."""
+    """One attempt: the transfer, the session it goes through, and the open file."""
 
-    def __init__(self, job: Job, fd: int, tools: Tools, ties: Ties) -> None:
+    def __init__(self, job: Job, tools: Tools, ties: Ties) -> None:
         self._job = job
-        self._fd = fd
+        self._fd = -1
         self._tools = tools
         self._ties = ties
         now = tools.wall()
@@ -85,7 +88,22 @@ class _Upload:
             refused_before=job.error_code == Code.FORBIDDEN,
         )
 
-    def run(self) -> Uploaded:
+    def done_before(self) -> Uploaded | None:
+        """Whether an earlier attempt had in fact stored it all, and only the answer was lost. Needs no file: it may
+        have changed, or be gone, since."""
+        if self._session is None:
+            return None
+        request = self._transfer.next_request()
+        assert isinstance(request, Query)
+        self._query(request)
+        stored = self._transfer.stored
+        if stored is None or stored.crc32c != self._job.digest.crc32c:
+            return None
+        return Uploaded(self._session.file_id, "crc32c")
+
+    def run(self, fd: int) -> Uploaded:
+        """Do the rest, from the open file."""
+        self._fd = fd
         while request := self._transfer.next_request():
             if self._tools.stopping():
                 raise Stopped
@@ -99,18 +117,22 @@ class _Upload:
         assert self._session
         assert self._transfer.stored
         verified = self._verify(self._transfer.stored)
+        points.passed("verified")
         return Uploaded(self._session.file_id, verified)
 
     def _start(self) -> None:
         tools = self._tools
         asked_at = tools.wall()  # before the answer: the clock that counts runs from its issue
         grant = tools.layer.upload_url(self._job.content_type, self._job.identity.size, _name(self._job.path))
+        points.passed("granted")
         self._transfer.receive(tools.storage.start(grant.url, grant.content_type))
         assert self._transfer.session
+        points.passed("started")
         margin_s = min(MARGIN_S, grant.life_s / 10)
         expires_at = asked_at + grant.life_s - margin_s
         self._session = Session(self._transfer.session, grant.file_id, grant.content_type, expires_at)
         self._ties.save_session(self._session)
+        points.passed("session saved")
 
     def _query(self, request: Query) -> None:
         session = self._in_time()
@@ -129,12 +151,14 @@ class _Upload:
             self._body(request.first, request.end),
         )
         self._transfer.receive(answer)
+        points.passed("stored" if self._transfer.stored else "sent")
         self._save_progress()
 
     def _save_progress(self) -> None:
         # The end is saved with the status, in one commit; only what lies on the way is worth one of its own.
         if 0 < self._transfer.offset < self._job.identity.size:
             self._ties.save_progress(self._transfer.offset)
+            points.passed("progress saved")
 
     def _in_time(self) -> Session:
         assert self._session
@@ -150,6 +174,7 @@ class _Upload:
             if tools.stopping():
                 raise Stopped
             yield block
+            points.passed("sending")
             first += len(block)
             self._ties.sending(first)
 

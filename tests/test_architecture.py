@@ -17,7 +17,7 @@ QUARANTINE = {
     "sqlite_utils": {"ledger"},
     "pydantic": {"config"},
     "pydantic_settings": {"config"},
-    "signal": {"daemon", "cli"} | SANDBOX,
+    "signal": {"daemon", "cli", "points"} | SANDBOX,
     "threading": {"daemon", "cli"} | SANDBOX,
     "rich": {"cli"},
     "click": {"cli"},

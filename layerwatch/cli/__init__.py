@@ -19,19 +19,6 @@ COMMANDS = {
 }
 
 
-class _Refused(click.ClickException):
-    """A `UserError`, told as click tells its own."""
-
-    def __init__(self, error: UserError) -> None:
-        super().__init__("\n".join(map(str, error.problems)))
-        self.exit_code = error.exit_code
-        self._problems = error.problems
-
-    def show(self, file: Any = None) -> None:
-        for problem in self._problems:
-            click.echo(f"{click.style('error:', fg='red', bold=True)} {problem}", err=True, file=file)
-
-
 class _Commands(click.Group):
     """Knows the names and what they do by heart; imports only the one that is called."""
 
@@ -39,7 +26,9 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except UserError as error:
-            raise _Refused(error) from None
+            for problem in error.problems:
+                click.echo(f"{click.style('error:', fg='red', bold=True)} {problem}", err=True)
+            ctx.exit(error.exit_code)
 
     def list_commands(self, _: click.Context) -> list[str]:
         return list(COMMANDS)

@@ -6,6 +6,6 @@ config = click.option(
     "-c",
     "--config",
     metavar="PATH",
-    help="The configuration file [default: $LAYERWATCH_CONFIG, ./config.toml, the user's, /etc/layerwatch/config.toml].",
+    help="The configuration [default: $LAYERWATCH_CONFIG, ./config.toml, the user's, /etc/layerwatch/config.toml].",
 )
-as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, everything else on stderr.")
+as_json = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout, all else on stderr.")

@@ -33,7 +33,7 @@ def command(config: str | None, as_json: bool, once: bool, log: str, verbose: bo
     settings = load(config, require_token=True)
     redact.register(settings.token().get_secret_value())
     board = Board()
-    with screen(board, log, verbose=verbose) as shown:
+    with screen(board, log, verbose=verbose, ledger=settings.ledger.path) as shown:
         ended = Daemon(settings, once=once, tell=shown.tell, board=board).run()
     shown.summary(ended)
     if as_json:

@@ -1,41 +1,39 @@
 """What a person, or a service's journal, sees of a run: one line per event, live progress on a terminal, a summary."""
 
-import logging
+import os
 import sys
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from layerwatch import logs
 from layerwatch.board import Board
+from layerwatch.cli.tally import Tally
 from layerwatch.daemon import Ended
 from layerwatch.notices import Notice, size_text
 
-_log = logging.getLogger("layerwatch")
-
 
 class Screen:
-    """Counts what it is told, and logs it."""
+    """Counts what it is told, and logs it. `look` is called whenever an upload has ended."""
 
-    def __init__(self) -> None:
-        self._events: Counter[str] = Counter()
-        self._bytes = 0
+    def __init__(self, tally: Tally, look: Callable[[], None] = lambda: None) -> None:
+        self._tally = tally
+        self._look = look
 
     def tell(self, notice: Notice) -> None:
         """Say what happened. Called from any thread."""
-        self._events[notice.event] += 1
         if notice.event == "uploaded":
-            self._bytes += int(notice.facts.get("size", 0))
+            self._look()
+        self._tally.count(notice)
         logs.tell(notice)
 
     def tally(self, ended: Ended) -> dict[str, Any]:
         """What this run did, for a script."""
         return {
-            "uploaded": self._events["uploaded"],
-            "bytes": self._bytes,
+            "uploaded": self._tally["uploaded"],
+            "bytes": self._tally.size_bytes,
             "failed": ended.failed,
-            "skipped": self._events["skipped"],
+            "skipped": self._tally["skipped"],
             "left": ended.left,
             "signal": ended.signal or None,
             "reason": ended.reason or None,
@@ -45,16 +43,25 @@ class Screen:
         """The last line."""
         tally = self.tally(ended)
         text = (
-            f"{ended.signal or ended.reason or 'ended'}: {tally['uploaded']} uploaded ({size_text(self._bytes)}),"
+            f"{ended.signal or ended.reason or 'ended'}: {tally['uploaded']} uploaded ({size_text(tally['bytes'])}),"
             f" {tally['skipped']} skipped, {ended.failed} failed, {ended.left} left in the queue"
         )
         logs.tell(Notice("ended", text, facts=tally))
 
 
 @contextmanager
-def screen(board: Board, style: str, *, verbose: bool) -> Iterator[Screen]:
-    """The screen for this run: live where stderr is a terminal and `style` is auto, else log lines."""
-    del board
-    logs.set_up(style, verbose=verbose)
-    yield Screen()
+def screen(board: Board, style: str, *, verbose: bool, ledger: str | None = None) -> Iterator[Screen]:
+    """The screen for this run: live where stderr is a terminal that can and `style` is auto, else log lines.
+
+    `ledger` is asked how many files wait, where that is shown.
+    """
+    tally = Tally()
+    if style == "auto" and sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", ""):
+        from layerwatch.cli.live import live
+
+        with live(board, tally, verbose=verbose, ledger=ledger) as look:
+            yield Screen(tally, look)
+    else:
+        logs.set_up(style, verbose=verbose)
+        yield Screen(tally)
     sys.stderr.flush()

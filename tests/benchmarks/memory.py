@@ -28,7 +28,8 @@ def peak_mib(command: list[str], environment: dict[str, str]) -> float:
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         while process.poll() is None:
             status = Path(f"/proc/{process.pid}/status").read_text()
-            peak_kib = max(peak_kib, *(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")), 0)
+            peaks = [int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")]
+            peak_kib = max([peak_kib, *peaks])
             time.sleep(0.02)
     if process.returncode:
         raise RuntimeError(f"{command} ended with {process.returncode}")

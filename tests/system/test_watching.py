@@ -48,7 +48,10 @@ def test_after_an_overflow_every_file_has_a_row(site: Site) -> None:
 
 def can_limit_watches() -> bool:
     attempt = ["unshare", "-r", "sh", "-c", "echo 20 > /proc/sys/user/max_inotify_watches"]
-    return shutil.which("unshare") is not None and subprocess.run(attempt, check=False, capture_output=True).returncode == 0
+    return (
+        shutil.which("unshare") is not None
+        and subprocess.run(attempt, check=False, capture_output=True).returncode == 0
+    )
 
 
 @pytest.mark.skipif(not can_limit_watches(), reason="this machine gives nobody a user namespace of their own")

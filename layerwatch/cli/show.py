@@ -1,0 +1,143 @@
+"""`layerwatch show`: one file's whole story, or why it has none."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from layerwatch.cli import options
+from layerwatch.cli.situation import Situation
+from layerwatch.cli.tables import COLOURS, GAP, Page, clock, columns, emit, page, until
+from layerwatch.ledger import FileRow, HistoryLine
+from layerwatch.notices import name_text, size_text
+from layerwatch.states import File
+
+
+@click.command("show")
+@options.config
+@options.as_json
+@click.argument("file", metavar="ID|PATH")
+@click.pass_context
+def command(ctx: click.Context, config: str | None, as_json: bool, file: str) -> None:
+    """One file's whole story: its versions, what happened to them, what comes next. Where there is none: why.
+
+    PATH may be relative, or begin with a folder's name, as `ls` shows it. A number is an ID; write ./7 for a file
+    called 7. Exit code 1 where there is no such file, or nothing explains why it is not in the ledger.
+    """
+    from layerwatch.cli.situation import situation
+    from layerwatch.cli.whynot import places, why_not
+
+    with situation(config) as now:
+        paths = places(now, file)
+        rows = _rows(now, file, paths)
+        answer = None if rows else why_not(now, paths)
+        if as_json:
+            of = answer or rows[0]
+            asked = {"path": of.path, "folder": of.folder, "reason": answer and answer.reason}
+            emit({**asked, "files": [_document(now, row) for row in rows]})
+        elif answer is None:
+            _tell(page(), now, rows)
+        else:
+            page().say(f"{name_text(answer.path)} is not in the ledger: {answer.reason}")
+        ctx.exit(0 if answer is None or answer.explained else 1)
+
+
+def _rows(now: Situation, given: str, paths: list[str]) -> list[FileRow]:
+    if given.isdecimal() and (row := now.ledger.reports.file(min(int(given), 2**63 - 1))):
+        return [row]
+    return next(filter(None, (now.ledger.reports.versions(path) for path in paths)), [])
+
+
+def _document(now: Situation, row: FileRow) -> dict[str, Any]:
+    history = [{name: getattr(line, name) for name in line.__slots__} for line in now.ledger.reports.history(row.id)]
+    return row.as_dict() | {"history": history, "next": what_next(now, row)}
+
+
+# --- for people -------------------------------------------------------------------------------------------------------
+
+
+def _tell(out: Page, now: Situation, rows: list[FileRow]) -> None:
+    out.say(out.paint(name_text(rows[0].path), bold=True))
+    if len(rows) > 1:
+        out.say(f"{len(rows)} versions, the latest first")
+    for row in rows:
+        out.say()
+        for line in (*_facts(out, now, row), *_history(out, now.ledger.reports.history(row.id))):
+            out.say(line)
+        out.say(f"  next      {what_next(now, row)}")
+    if changed := _changed(rows):
+        out.say(f"\n{changed}")
+
+
+def _facts(out: Page, now: Situation, row: FileRow) -> Iterator[str]:
+    kind = row.content_type or "type unknown"
+    yield f"file {row.id}: {out.paint(row.status, COLOURS.get(row.status))}, {kind}, {size_text(row.size)}"
+    if row.error_code:
+        yield f"  error     {out.paint(row.error_code, 'red')}: {name_text(row.error or '')}"
+    if row.file_id:
+        yield f"  file_id   {name_text(row.file_id)}"
+    if row.verified:
+        yield f"  verified  {name_text(row.verified)}"
+    if row.hash:
+        yield f"  sha256    {row.hash}"
+    yield f"  folder    {row.folder}" + ("" if now.root(row.folder) else ", which is no longer configured")
+
+
+def _history(out: Page, history: list[HistoryLine]) -> Iterator[str]:
+    """One line per event; what does not fit into it, such as a traceback, below."""
+    details = [(line.detail or "").splitlines() or [""] for line in history]
+    heads = [
+        (clock(line.at), line.event, ": ".join(filter(None, (line.error_code, name_text(detail[0])))))
+        for line, detail in zip(history, details, strict=True)
+    ]
+    for cells, line, detail in zip(columns(Page(), heads) if heads else [], history, details, strict=True):
+        cells[1] = out.paint(cells[1], COLOURS.get(line.status))
+        yield f"  {GAP.join(cells)}".rstrip()
+        yield from (f"      {name_text(more)}" for more in detail[1:])
+
+
+def _changed(rows: list[FileRow]) -> str:
+    """What lies there now need not be one of the versions that the ledger knows."""
+    try:
+        status = os.lstat(rows[0].path)
+    except OSError as error:
+        return f"on disk: {(error.strerror or str(error)).lower()}"
+    if any((row.size, row.mtime_ns) == (status.st_size, status.st_mtime_ns) for row in rows):
+        return ""
+    return "on disk: changed since; the new version gets a row of its own once it holds still"
+
+
+# --- what happens next ------------------------------------------------------------------------------------------------
+
+
+def what_next(now: Situation, row: FileRow) -> str:
+    """What layerwatch will do about this row, and when."""
+    match row.status:
+        case File.QUEUED:
+            return _next_of_queued(now, row)
+        case File.UPLOADING if now.pid is not None:
+            return f"it is being uploaded: {size_text(row.bytes_sent)} of {size_text(row.size)} are stored"
+        case File.UPLOADING:
+            return f"it was interrupted; the next `layerwatch run` goes on from {size_text(row.bytes_sent)}"
+        case File.UPLOADED:
+            return "nothing: it is done"
+        case File.FAILED:
+            return "nothing by itself: it is given up until somebody retries it, or the file changes"
+    return "nothing, unless the file changes"
+
+
+def _next_of_queued(now: Situation, row: FileRow) -> str:
+    facts = now.facts.get(row.folder)
+    if now.pid is None:
+        return "it waits for the next `layerwatch run`"
+    if facts is None:
+        return f"it waits: the daemon does not know folder {row.folder}"
+    if facts.state in ("away", "unreadable"):
+        return f"it waits for its folder, which is {facts.state}: {name_text(facts.detail)}"
+    if now.hold:
+        return f"it waits, as everything does: {name_text(str(now.hold.get('message')))}"
+    if row.next_attempt_at and until(row.next_attempt_at) != "now":
+        number = f"attempt {row.attempts + 1} of {now.settings.upload.max_attempts}"
+        return f"{number} {until(row.next_attempt_at)}, at {clock(row.next_attempt_at)}"
+    return "it is uploaded as soon as an uploader is free"

@@ -1,0 +1,68 @@
+"""What the reading commands know before they answer: the settings, the ledger, who works on it. Sends nothing."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from layerwatch.config import Folder, Settings
+    from layerwatch.ledger import FolderFacts, Ledger
+
+
+@dataclass(frozen=True)
+class Situation:
+    """The moment at which a command looks. `pid` is the daemon's, None when none runs: then the notes are old."""
+
+    settings: "Settings"
+    ledger: "Ledger"
+    pid: int | None
+    notes: dict[str, Any]
+    facts: dict[str, "FolderFacts"]
+
+    @property
+    def hold(self) -> dict[str, Any] | None:
+        """What everything waits for, by the daemon that runs."""
+        return self.notes.get("hold") if self.pid is not None else None
+
+    def folder(self, name: str) -> "Folder | None":
+        """The configured folder of that name."""
+        return next((folder for folder in self.settings.folders if folder.name == name), None)
+
+    def root(self, name: str) -> str | None:
+        """The real path of a folder, as the daemon saw it, or would."""
+        if folder := self.folder(name):
+            return folder.root
+        return self.facts[name].path if name in self.facts else None
+
+    def name(self, path: str, folder: str) -> str:
+        """A path as people see it: below its folder's name, if it still is there."""
+        from layerwatch.notices import name_text
+
+        root = self.root(folder)
+        inside = root is not None and path.startswith(os.path.join(root, ""))
+        return name_text(f"{folder}/{path[len(root or '') :].lstrip('/')}" if inside else path)
+
+    def folders(self) -> list[dict[str, Any]]:
+        """Every folder, configured or still watched, with what is known of it; `state` is None where nothing is."""
+        unseen = [folder for folder in self.settings.folders if folder.name not in self.facts]
+        blank = {"state": None, "detail": "", "scanned_at": None, "known_at": None, "unknown": 0, "overflows": 0}
+        rows = [asdict(facts) for facts in self.facts.values()]
+        return rows + [{"name": f.name, "path": f.root, **blank, "mount": None} for f in unseen]
+
+
+@contextmanager
+def situation(config: str | None) -> Iterator[Situation]:
+    """Look, with the ledger open as long as the answer takes. A `UserError` says why there is nothing to look at."""
+    from layerwatch.config import load
+    from layerwatch.errors import EnvironmentProblem, LedgerTrouble, Problem
+    from layerwatch.ledger import Ledger, holder
+
+    settings = load(config, require_token=False)
+    with Ledger(settings.ledger.path, create=False) as ledger:
+        try:
+            facts = {folder.name: folder for folder in ledger.facts.folders()}
+            yield Situation(settings, ledger, holder(ledger.path), ledger.facts.notes(), facts)
+        except LedgerTrouble as error:
+            raise EnvironmentProblem(Problem(ledger.path, str(error), "try again")) from None

@@ -1,0 +1,134 @@
+"""`layerwatch status`: what is going on, and what waits for what. Reads only, whether a daemon runs or not."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from layerwatch.cli import options
+from layerwatch.cli.situation import Situation
+from layerwatch.cli.tables import COLOURS, Page, age, ago, emit, page, until
+from layerwatch.notices import name_text, size_text
+
+MOST = 10  # of what waits, and of what is in trouble
+
+
+@click.command("status")
+@options.config
+@options.as_json
+def command(config: str | None, as_json: bool) -> None:
+    """What is going on: counts, what is in flight, what waits and why."""
+    from layerwatch.cli.situation import situation
+
+    with situation(config) as now:
+        if as_json:
+            emit(document(now))
+            return
+        out = page()
+        for lines in (_daemon(out, now), _counts(out, now), _folders(out, now), _in_flight(out, now), _queue(out, now)):
+            for line in lines:
+                out.say(line)
+
+
+def document(now: Situation) -> dict[str, Any]:
+    """All of it, for a script; keys as in the ledger."""
+    reports = now.ledger.reports
+    oldest = reports.oldest_queued()
+    return {
+        "daemon": {"running": now.pid is not None, "pid": now.pid, **_about(now)},
+        "hold": now.hold,
+        "counts": reports.counts(),
+        "folders": now.folders(),
+        "in_flight": [row.as_dict() | {"percent": _percent(row.bytes_sent, row.size)} for row in reports.in_flight()],
+        "oldest_queued": oldest and oldest.as_dict(),
+        "candidates": reports.candidates(),
+        "troubled": [row.as_dict() for row in reports.troubled(MOST)],
+    }
+
+
+def _about(now: Situation) -> dict[str, Any]:
+    about = now.notes.get("daemon") if now.pid is not None else None
+    return {key: (about or {}).get(key) for key in ("version", "once")}
+
+
+def _percent(part: int, whole: int) -> int:
+    return 100 * part // whole if whole else 0
+
+
+# --- for people -------------------------------------------------------------------------------------------------------
+
+
+def _daemon(out: Page, now: Situation) -> Iterator[str]:
+    if now.pid is None:
+        yield f"daemon    {out.paint('not running', 'yellow')}: what follows is how the last one left it"
+        return
+    version = _about(now)["version"]
+    yield f"daemon    {out.paint('running', 'green')}, process {now.pid}" + (f", version {version}" if version else "")
+    if now.hold:
+        yield f"hold      {out.paint('everything waits', 'yellow')}: {name_text(str(now.hold.get('message')))}"
+
+
+def _counts(out: Page, now: Situation) -> Iterator[str]:
+    counts = now.ledger.reports.counts()
+    yield "files     " + ", ".join(
+        out.paint(f"{number} {status}", COLOURS[status] if number else None) for status, number in counts.items()
+    )
+
+
+def _folders(out: Page, now: Situation) -> Iterator[str]:
+    folders = now.folders()
+    yield from _title(out, "folders", len(folders))
+    widest = max((len(folder["name"]) for folder in folders), default=0)
+    for folder in folders:
+        state = folder["state"] or "not seen yet"
+        path = out.fit(name_text(folder["path"]), 2 + widest + 2 + len(state) + 2)
+        yield f"  {folder['name']:{widest}}  {out.paint(state, COLOURS.get(state))}  {path}"
+        if about := "; ".join(_about_folder(folder)):
+            yield f"  {'':{widest}}  {about}"
+
+
+def _about_folder(folder: dict[str, Any]) -> Iterator[str]:
+    if folder["detail"]:
+        yield name_text(folder["detail"])
+    if folder["state"]:
+        yield f"scanned {ago(folder['scanned_at'])}" if folder["scanned_at"] else "not scanned to its end yet"
+    if folder["overflows"]:
+        yield f"events lost {folder['overflows']} times, and made up for by a scan"
+
+
+def _in_flight(out: Page, now: Situation) -> Iterator[str]:
+    rows = now.ledger.reports.in_flight()
+    yield from _title(out, "in flight" if now.pid is not None else "interrupted; the next start goes on", len(rows))
+    for row in rows:
+        done = f"{size_text(row.bytes_sent)} of {size_text(row.size)}, {_percent(row.bytes_sent, row.size)} %"
+        yield f"  {out.fit(now.name(row.path, row.folder), len(done) + 4)}  {done}"
+
+
+def _queue(out: Page, now: Situation) -> Iterator[str]:
+    reports = now.ledger.reports
+    if oldest := reports.oldest_queued():
+        yield from _title(out, "oldest in the queue", 1)
+        waited = f"for {age(oldest.created_at)}"
+        yield f"  {out.fit(now.name(oldest.path, oldest.folder), len(waited) + 4)}  {waited}"
+    yield from _candidates(out, now, reports.candidates())
+    troubled = reports.troubled(MOST)
+    yield from _title(out, "in trouble, to be tried again", len(troubled))
+    for row in troubled:
+        due = f", next attempt {until(row.next_attempt_at)}" if row.next_attempt_at and now.pid is not None else ""
+        yield f"  {out.fit(now.name(row.path, row.folder), 2)}"
+        yield f"    {out.paint(row.error_code or '', 'red')}: {name_text(row.error or '')}{due}"
+
+
+def _candidates(out: Page, now: Situation, candidates: list[dict[str, Any]]) -> Iterator[str]:
+    yield from _title(out, "not taken yet", len(candidates))
+    for item in candidates[:MOST]:
+        yield f"  {out.fit(now.name(item['path'], item['folder']), 2)}"
+        yield f"    waits: {name_text(item['reason'])}, for {age(item['since'])} now"
+    if len(candidates) > MOST:
+        yield f"  and {len(candidates) - MOST} more; --json lists all"
+
+
+def _title(out: Page, text: str, count: int) -> Iterator[str]:
+    if count:
+        yield ""
+        yield out.paint(text, bold=True)

@@ -1,0 +1,157 @@
+"""A place of its own for each test: a configuration with two folders, and a ledger filled through its real API."""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from layerwatch.cli import cli
+from layerwatch.errors import Code, Final, JobError, TryAgain
+from layerwatch.ledger import FolderState, Job, Ledger, Lock, Recorded, Refusal, Session, Version, Waiting
+from layerwatch.source import Digest, identity
+from layerwatch.states import Event, judge
+
+WORKSPACE = "5a9db0c5-0000-4000-8000-000000000001"
+SECRET = "https://storage.example/o?upload_id=SECRETSESSION"
+# What names may hold, and a terminal must never see: escapes, markup, a mark that turns the direction, a lone byte.
+HOSTILE = os.fsdecode(b"\x1b[31m[red]b[/]\x07\n\xe2\x80\xae\xff.png".replace(b"/", b"|"))
+
+
+class Place:
+    """`concepts` and `textures` below `home`, the ledger beside them, and commands run in this process."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.root = home / "concepts"
+        self.config = home / "config.toml"
+        self.path = str(home / "state" / "ledger.db")
+        for name in ("concepts", "textures"):
+            (home / name).mkdir()
+        self.configure()
+
+    def configure(self, concepts: str = "", upload: str = "") -> None:
+        self.config.write_text(
+            f'[ledger]\npath = "state/ledger.db"\n[upload]\n{upload}\n'
+            f'[[folders]]\nname = "concepts"\npath = "concepts"\n{concepts}\n'
+            '[[folders]]\nname = "textures"\npath = "textures"\n'
+        )
+
+    # --- the ledger ---------------------------------------------------------------------------------------------------
+
+    def open(self) -> Ledger:
+        return Ledger(self.path)
+
+    def watched(self, ledger: Ledger, *, scanned: bool = True) -> None:
+        for name in ("concepts", "textures"):
+            ledger.facts.folder(
+                name, str(self.home / name), FolderState.WATCHING, time.time(), detail="", mount=str(self.home)
+            )
+            if scanned:
+                ledger.facts.folder_scanned(name, 0, time.time())
+
+    def write(self, name: str, content: bytes = b"a") -> str:
+        path = os.path.join(self.root, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as stream:
+            stream.write(content)
+        return path
+
+    def record(self, ledger: Ledger, name: str, content: bytes = b"a", ago_s: float = 0.0) -> Recorded:
+        path = self.write(name, content)
+        digest = Digest(hashlib.sha256(content).hexdigest(), 0)
+        version = Version("concepts", path, identity(os.lstat(path)), "image/png", digest)
+        return ledger.files.record([version], time.time() - ago_s)[0]
+
+    def refuse(self, ledger: Ledger, name: str, code: Code = Code.UNSUPPORTED_TYPE, message: str = "text") -> Recorded:
+        path = self.write(name)
+        return ledger.files.record([Refusal("concepts", path, identity(os.lstat(path)), code, message)], time.time())[0]
+
+    def claim(self, ledger: Ledger, sent: int = 0) -> Job:
+        """The file that has been due longest; with its session, and that many bytes stored."""
+        job = ledger.files.claim("claim", WORKSPACE, time.time())
+        assert job is not None
+        if sent:
+            ledger.files.save_session(job, Session(SECRET, "file-x", "image/png", time.time() + 900))
+            ledger.files.save_progress(job, sent)
+        return job
+
+    def upload(self, ledger: Ledger, file_id: str = "f1d00000-0000-4000-8000-000000000001") -> Job:
+        job = self.claim(ledger)
+        ledger.files.uploaded(
+            job, Event.STORED, time.time(), file_id=file_id, workspace_id=WORKSPACE, verified="crc32c"
+        )
+        return job
+
+    def fault(self, ledger: Ledger, error: JobError, detail: str = "") -> Job:
+        job = self.claim(ledger)
+        verdict = judge(error, attempts=job.attempts, progressed=False, max_attempts=8, jitter=1.0)
+        ledger.files.faulted(job, verdict, time.time(), keep_session=False, detail=detail)
+        return job
+
+    def trouble(self, ledger: Ledger, after_s: float = 100.0) -> Job:
+        return self.fault(ledger, TryAgain(Code.NETWORK, "connection refused", after_s))
+
+    def failure(self, ledger: Ledger, detail: str = "") -> Job:
+        return self.fault(ledger, Final(Code.REJECTED, "the API answered 422"), detail)
+
+    def waits(self, ledger: Ledger, name: str, reason: str = "PNG ends before its IEND chunk") -> str:
+        path = self.write(name)
+        item = Waiting(path, "concepts", 1, reason, time.time() - 180)
+        ledger.facts.waiting(item, time.time())
+        return path
+
+    def runs(self) -> Lock:
+        """As if a daemon ran: somebody holds the lock."""
+        return Lock(self.path)
+
+    # --- commands -----------------------------------------------------------------------------------------------------
+
+    def call(self, command: str, *arguments: str) -> Result:
+        return CliRunner().invoke(cli, [command, "-c", str(self.config), *arguments])
+
+    def told(self, command: str, *arguments: str) -> Any:
+        """The one JSON document on stdout, which is ASCII whatever the names are."""
+        result = self.call(command, "--json", *arguments)
+        assert result.exit_code == 0, result.output
+        assert result.stdout.isascii()
+        assert len(result.stdout.splitlines()) == 1
+        return json.loads(result.stdout)
+
+    def said(self, command: str, *arguments: str) -> str:
+        result = self.call(command, *arguments)
+        assert result.exit_code == 0, result.output
+        harmless(result.output)
+        return result.stdout
+
+
+def harmless(text: str) -> None:
+    """Whatever is for people holds nothing that steers a terminal."""
+    assert [char for char in text if not char.isprintable() and char != "\n"] == []
+    assert "SECRET" not in text
+
+
+@pytest.fixture(autouse=True)
+def _an_environment_without_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("LAYER", "STATE_DIRECTORY", "CREDENTIALS_DIRECTORY", "XDG_", "NO_COLOR", "COLUMNS")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path.resolve())
+
+
+@pytest.fixture
+def ledger(place: Place) -> Iterator[Ledger]:
+    """The place's ledger, with both folders watched."""
+    with place.open() as ledger:
+        place.watched(ledger)
+        yield ledger

@@ -1,0 +1,130 @@
+"""The soak: many files, every fault at once, random kills, a fixed seed: `python -m tests.system.soak [FILES] [SEED]`.
+
+Prints what was survived as a table, and ends non-zero when a law was broken: every file stored once and rightly, not
+much more sent than needed, no rule of the protocol broken.
+"""
+
+import hashlib
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from layerwatch.samples import KINDS, sample
+from layerwatch.sandbox import Faults, Sandbox
+from tests.system.conftest import TOKEN, Site
+
+KIB = 1024
+SHARE_MOST = 1.5  # bytes sent per byte needed
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a soak came to; `broken` are the laws that did not hold."""
+
+    files: int
+    kills: int
+    seconds: float
+    bytes_needed: int
+    bytes_sent: int
+    counters: Counter[str]
+    broken: tuple[str, ...]
+
+
+def faults(seed: int) -> Faults:
+    return Faults(
+        errors=0.2,
+        drop=0.05,
+        partial=0.1,
+        lost_answers=0.1,
+        lazy=0.1,
+        dead_sessions=0.05,
+        corrupt=0.02,
+        no_hash=0.1,
+        rate_limit=60,
+        url_life_s=6,
+        seed=seed,
+    )
+
+
+def drop_files(site: Site, count: int, lucky: random.Random) -> dict[str, int]:
+    """Distinct files of all types; their sizes by SHA-256."""
+    expected = {}
+    for number in range(count):
+        content = sample(KINDS[number % len(KINDS)], number, lucky.randrange(2, 900) * KIB)
+        expected[hashlib.sha256(content).hexdigest()] = len(content)
+        path = site.drop / f"batch{number % 7}" / f"{number:05}"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    return expected
+
+
+def soak(home: Path, files: int, seed: int, kills: int) -> Outcome:
+    """Run it below `home`."""
+    lucky = random.Random(seed)
+    began = time.monotonic()
+    with Sandbox(token=TOKEN, faults=faults(seed)) as sandbox:
+        site = Site(home, sandbox)
+        site.configure(folder='settle = "50ms"', upload='chunk_size = "256KiB"\nmax_attempts = 20\nworkers = 8')
+        expected = drop_files(site, files, lucky)
+        for _ in range(kills):
+            daemon = site.start()
+            time.sleep(lucky.uniform(0.8, 3.0))  # a kill asks nobody whether it is convenient
+            daemon.send_signal(signal.SIGKILL)
+            daemon.wait()
+        last = site.start("--once")
+        code = last.wait(600)
+        broken = tuple(_broken(site, expected, code))
+        counters = sandbox.counters
+    seconds = time.monotonic() - began
+    return Outcome(files, kills, seconds, sum(expected.values()), counters["bytes_received"], counters, broken)
+
+
+def _broken(site: Site, expected: dict[str, int], code: int) -> list[str]:
+    stored = [item for item in site.sandbox.objects if not item.corrupt]
+    by_id = {item.file_id: item.sha256 for item in stored}
+    counted = Counter(item.sha256 for item in stored)
+    rows = site.rows()
+    laws = {
+        f"the last run ended with {code}": code == 0,
+        f"not all uploaded: {site.statuses()}": site.statuses() == {"uploaded": len(expected)},
+        "a file is not stored as it is": set(expected) <= set(counted),
+        "something else is stored": set(counted) <= set(expected),
+        "a file_id in the ledger is not of its content": all(by_id.get(row["file_id"]) == row["hash"] for row in rows),
+        f"the protocol was broken: {site.sandbox.violations[:3]}": not site.sandbox.violations,
+        "too much was sent": site.sandbox.counters["bytes_received"] <= SHARE_MOST * sum(expected.values()),
+    }
+    return [law for law, holds in laws.items() if not holds]
+
+
+def table(outcome: Outcome) -> str:
+    share = outcome.bytes_sent / outcome.bytes_needed
+    lines = [
+        ("files stored once, byte for byte", f"{outcome.files}"),
+        ("random kills", f"{outcome.kills}"),
+        *((name.removeprefix("fault_"), str(n)) for name, n in sorted(outcome.counters.items()) if "fault_" in name),
+        ("rate_limited", f"{outcome.counters['rate_limited']}"),
+        ("upload URLs asked for", f"{outcome.counters['upload_url']}"),
+        ("bytes sent per byte needed", f"{share:.2f} (at most {SHARE_MOST})"),
+        ("seconds", f"{outcome.seconds:.0f}"),
+    ]
+    return "\n".join(f"{name:34} {value:>20}" for name, value in lines)
+
+
+def main() -> None:
+    given = [int(text) for text in sys.argv[1:]]
+    files, seed = (given + [300, 2026][len(given) :])[:2]
+    with tempfile.TemporaryDirectory() as home:
+        outcome = soak(Path(home), files, seed, kills=10)
+    print(table(outcome))
+    for law in outcome.broken:
+        print(f"BROKEN: {law}")
+    sys.exit(1 if outcome.broken else 0)
+
+
+if __name__ == "__main__":
+    main()
