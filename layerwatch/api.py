@@ -15,8 +15,8 @@ from urllib.parse import parse_qs, urlsplit
 import h11
 import httpx
 
-from layerwatch import __version__
-from layerwatch.errors import ApiDown, Code, Final, JobError, NotTheApi, Superseded, TryAgain
+from layerwatch import __version__, faults
+from layerwatch.errors import Code, JobError, TryAgain
 from layerwatch.redact import redact
 from layerwatch.resumable import LIFE_S, Answer, retry_after_s
 
@@ -64,14 +64,14 @@ class _Wire:
         except h11.LocalProtocolError as error:
             # Not an httpx error: the body was not as long as was announced.
             self.close()
-            raise Superseded(Code.CHANGED, f"the file changed while it was sent: {error}") from None
+            raise faults.BODY_CHANGED.error(str(error)) from None
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             self._fault()
-            raise ApiDown(Code.NETWORK, f"cannot connect to {_host(url)}: {redact(str(error))}") from None
+            raise faults.UNREACHABLE.error(f"cannot connect to {_host(url)}: {redact(str(error))}") from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             self._fault(poisoned=isinstance(error, httpx.PoolTimeout))
             said = redact(str(error)) or type(error).__name__
-            raise TryAgain(Code.NETWORK, f"the connection to {_host(url)} broke: {said}") from None
+            raise faults.BROKEN.error(f"the connection to {_host(url)} broke: {said}") from None
         except BaseException:
             self.close()  # raised by the body, in the middle of the request: the connection is of no use any more
             raise
@@ -178,28 +178,11 @@ def _json(response: httpx.Response) -> object:
 
 def _refusal(response: httpx.Response, body: object) -> JobError:
     """The error that an answer of Layer's API is, where it is not what was asked for."""
-    status = response.status_code
+    status, wait_s = response.status_code, retry_after_s(response.headers)
     said = f"the API answered {status}{_message(body)}"
-    wait_s = retry_after_s(response.headers)
-    if body is None and status < 500 and status != 429:
-        kind = response.headers.get("content-type", "nothing").partition(";")[0]
-        return NotTheApi(Code.SERVER, f"{said} with {kind} instead of JSON: is base_url Layer's API?")
-    match status:
-        case 401:
-            return ApiDown(Code.UNAUTHORIZED, f"{said}: it does not take the token")
-        case 403:
-            return ApiDown(Code.FORBIDDEN, f"{said}: the token is not good for this workspace")
-        case 404:
-            return NotTheApi(Code.REJECTED, f"{said}: it does not know the workspace; see base_url and workspace_id")
-        case 413:
-            return Final(Code.TOO_LARGE, said)
-        case 429:
-            return ApiDown(Code.RATE_LIMITED, said, wait_s)
-        case 503 if wait_s is not None:
-            return ApiDown(Code.SERVER, said, wait_s)
-        case 400 | 402 | 405 | 409 | 410 | 411 | 415 | 422:
-            return Final(Code.REJECTED, said)
-    return TryAgain(Code.SERVER, said, wait_s)
+    if body is None:
+        said += f" with {response.headers.get('content-type', 'nothing').partition(';')[0]} instead of JSON"
+    return faults.layer(status, is_json=body is not None, asks_to_wait=wait_s is not None).error(said, wait_s)
 
 
 def _message(body: object) -> str:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
 
-from layerwatch.errors import Code, Final, NewUrl, TryAgain
+from layerwatch import faults
+from layerwatch.errors import Code, JobError, NewUrl, TryAgain
 
 GRANULE = 256 * 1024
 LIFE_S = 15 * 60  # Layer: the whole upload within 15 minutes of the URL's issue
@@ -161,22 +162,11 @@ class Transfer:
         if self._stalls > MAX_STALLS:
             raise TryAgain(Code.SERVER, f"{reason}, {self._stalls} times")
 
-    def _fault(self, answer: Answer) -> TryAgain | Final:
-        status, word = answer.status, _storage_code(answer.body)
-        said = f"the storage answered {status}" + (f" {word}" if word else "")
-        if status == 400 and word == "ExpiredToken":
-            return NewUrl(Code.EXPIRED, f"{said}: the upload URL had expired")
-        if status in (404, 410, 499):
-            return NewUrl(Code.EXPIRED, f"{said}: the upload session is gone")
-        if status in (401, 403) and not self._refused_before:
-            return NewUrl(Code.FORBIDDEN, f"{said}: trying once more with a new upload URL")
-        if status in (401, 403):
-            return Final(Code.FORBIDDEN, said)
-        if status == 429:
-            return TryAgain(Code.RATE_LIMITED, said, retry_after_s(answer.headers))
-        if status == 408 or status >= 500:
-            return TryAgain(Code.SERVER, said, retry_after_s(answer.headers))
-        return Final(Code.REJECTED, said)
+    def _fault(self, answer: Answer) -> JobError:
+        word = _storage_code(answer.body)
+        said = f"the storage answered {answer.status}" + (f" {word}" if word else "")
+        fault = faults.storage(answer.status, word, refused_before=self._refused_before)
+        return fault.error(said, retry_after_s(answer.headers))
 
 
 def _held(header: str | None) -> int | None:

@@ -4,7 +4,6 @@ Other people's files: opened only for reading, never through a link, never anyth
 that lies outside the folder, whatever was swapped in between the look and the opening.
 """
 
-import errno
 import fcntl
 import hashlib
 import os
@@ -15,7 +14,8 @@ from dataclasses import dataclass
 
 import google_crc32c
 
-from layerwatch.errors import Code, Superseded, TryAgain
+from layerwatch import faults
+from layerwatch.errors import Code, Superseded
 
 BLOCK = 256 * 1024
 
@@ -62,12 +62,8 @@ def _open(path: str) -> int:
     try:
         # O_NONBLOCK: a FIFO that took the file's name must not hold us until somebody writes to it.
         return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
-        raise Superseded(Code.VANISHED, "the file is gone") from None
     except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO):
-            raise Superseded(Code.UNSUPPORTED_TYPE, "a link or a device, not a regular file") from None
-        raise TryAgain(Code.UNREADABLE, unreadable(error)) from None
+        raise faults.disk(error.errno).error(unreadable(error)) from None
 
 
 def unreadable(error: OSError) -> str:
@@ -110,7 +106,7 @@ def blocks(fd: int, first: int, end: int) -> Iterator[bytes]:
         try:
             block = os.pread(fd, min(BLOCK, end - first), first)
         except OSError as error:
-            raise TryAgain(Code.UNREADABLE, unreadable(error)) from None
+            raise faults.disk(error.errno).error(unreadable(error)) from None
         if not block:
             raise Superseded(Code.CHANGED, "the file became shorter while it was read")
         first += len(block)
