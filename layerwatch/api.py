@@ -182,7 +182,7 @@ def _refusal(response: httpx.Response, body: object) -> JobError:
     said = f"the API answered {status}{_message(body)}"
     if body is None:
         said += f" with {response.headers.get('content-type', 'nothing').partition(';')[0]} instead of JSON"
-    return faults.layer(status, is_json=body is not None, asks_to_wait=wait_s is not None).error(said, wait_s)
+    return faults.layer(status, is_json=body is not None).error(said, wait_s)
 
 
 def _message(body: object) -> str:

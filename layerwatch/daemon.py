@@ -27,10 +27,11 @@ from layerwatch.board import Board
 from layerwatch.config import Folder, Settings
 from layerwatch.dropfolder import DropFolder
 from layerwatch.errors import ApiDown, Code, CredentialsRefused, JobError, LedgerTrouble, NotTheApi, Problem, UserError
+from layerwatch.finish import Policy
 from layerwatch.intake import Surroundings
 from layerwatch.ledger import Ledger, Lock
 from layerwatch.notices import Notice, Tell
-from layerwatch.pacing import Bandwidth, Gate
+from layerwatch.pacing import Bandwidth, Gate, Pass
 from layerwatch.pipeline import Pipeline, Shared
 from layerwatch.stages import Tools
 from layerwatch.watch import Watch
@@ -41,6 +42,11 @@ ONCE_S = 0.05  # how often a run that ends by itself looks whether it is done
 IDLE_MOST_S = 5.0
 LEDGER_RETRY_S = 1.0
 ONCE_PROBES = 3
+ONCE_PATIENCE_S = 60.0
+TWIN_S = 1.0
+# After these somebody who sleeps may have something to do: a twin, or everything.
+RINGING = frozenset(("uploaded", "postponed", "failed", "superseded", "resumed"))
+CLOCK_SLACK_S = 5.0
 
 
 class Doorbell:
@@ -91,6 +97,8 @@ class Daemon:
         self._crash = ""
         self._signals: list[int] = []
         self._asked_to_stop = False
+        self._clock_offset_s = time.time() - time.monotonic()
+        self._noted_hold: tuple[str, str] | None = None
         self._wake: Callable[[], None] = lambda: None
 
     # --- the run ------------------------------------------------------------------------------------------------------
@@ -137,7 +145,8 @@ class Daemon:
             raise UserError(Problem(where, error.message, "Layer's is https://api.app.layer.ai/api")) from None
         # No network yet, or a bad moment: that is what waiting is for.
         if isinstance(error, ApiDown):
-            self._gate.close(error, time.monotonic())
+            now = time.monotonic()
+            self._gate.down(Pass(now, probe=False), error, now)
         self._tell(Notice("api_unavailable", f"{error.message}; files are recorded, uploads wait", logging.WARNING))
 
     def _prepare(self, ledger: Ledger) -> None:
@@ -145,8 +154,11 @@ class Daemon:
         for text in settings.warnings:
             self._tell(Notice("configuration", text, logging.WARNING))
         ledger.facts.forget_folders_but([folder.name for folder in settings.folders])
+        ledger.facts.nothing_seen_yet(now)
         ledger.facts.note("hold", None, now)
         ledger.facts.note("daemon", {"pid": os.getpid(), "version": __version__, "once": self._once}, now)
+        ledger.finishing.recover()
+        ledger.files.hurry(now)  # nothing waits for longer because the clock was wrong, or we were away
         if recovered := ledger.files.recover(now):
             points.passed("recovered")
             text = f"{len(recovered)} uploads had been interrupted: going on where they were"
@@ -176,17 +188,40 @@ class Daemon:
                 return ""
             if self._asked_to_stop:
                 return "stopped"
-            if self._once and (reason := self._finished(ledger)) is not None:
-                return reason
+            try:
+                self._keep_house(ledger)
+                if self._once and (reason := self._finished(ledger)) is not None:
+                    return reason
+            except LedgerTrouble as error:
+                self._ledger_trouble(error)
+
+    def _keep_house(self, ledger: Ledger) -> None:
+        """What is nobody else's: the clock, the note of why everything waits, the ledger's write-ahead log."""
+        offset_s = time.time() - time.monotonic()
+        if offset_s < self._clock_offset_s - CLOCK_SLACK_S:
+            back_s = self._clock_offset_s - offset_s
+            self._tell(Notice("clock_set_back", f"the clock was set back by {back_s:.0f} s", logging.WARNING))
+            ledger.files.hurry(time.time())
+            self._doorbell.ring()
+        self._clock_offset_s = offset_s
+        hold = self._gate.hold
+        noted = (hold.code, hold.message) if hold else None
+        if noted != self._noted_hold:
+            note = {"code": hold.code, "message": hold.message} if hold else None
+            ledger.facts.note("hold", note, time.time())
+            self._noted_hold = noted
+        ledger.checkpoint_if_due()
 
     def _finished(self, ledger: Ledger) -> str | None:
         """Why a run that ends by itself is over; None while it is not."""
-        hold = self._gate.hold
-        if hold and hold.probes >= ONCE_PROBES:
-            return f"gave up: {hold.message}"
         if len(self._folders) < len(self._settings.folders) or not all(f.idle for f in self._folders.values()):
             return None
-        return None if ledger.reports.in_flight() or ledger.files.next_due() is not None else "done"
+        if not ledger.files.unfinished() and not ledger.finishing.due(time.time()):
+            return "done"
+        hold = self._gate.hold
+        if hold and (hold.probes >= ONCE_PROBES or hold.until - time.monotonic() > ONCE_PATIENCE_S):
+            return f"gave up: {hold.message}"
+        return None
 
     def _end(self) -> None:
         """Stop what feeds, then what works; whoever is not done by then is left behind."""
@@ -221,6 +256,7 @@ class Daemon:
                 queued=self._doorbell.ring,
                 tell=self._tell,
                 max_size=self._settings.upload.max_file_size,
+                aftermath=_policy(folder).wanted,
             )
             drop = DropFolder(folder, self._watch, around)
             self._folders[folder.name] = drop
@@ -246,10 +282,11 @@ class Daemon:
 
     def _idle_s(self, ledger: Ledger) -> float:
         """How long an uploader with nothing to do may sleep; other processes queue files too, and cannot ring."""
-        if self._gate.hold:
-            return min(max(self._gate.wait_s(time.monotonic()), 0.05), IDLE_MOST_S)
         due = ledger.files.next_due()
-        return IDLE_MOST_S if due is None else min(max(due - time.time(), 0.01), IDLE_MOST_S)
+        wait_s = IDLE_MOST_S if due is None else due - time.time()
+        if wait_s <= 0:
+            wait_s = TWIN_S  # it is there and cannot be claimed: its twin is being uploaded, and will ring
+        return min(max(wait_s, self._gate.wait_s(time.monotonic()), 0.01), IDLE_MOST_S)
 
     def _ledger_trouble(self, error: LedgerTrouble) -> None:
         self._tell(Notice("ledger_trouble", f"{error}; trying again", logging.ERROR))
@@ -285,9 +322,11 @@ class Daemon:
         )
 
     def _shared(self) -> Shared:
-        paths = {folder.name: folder.path for folder in self._settings.folders}
+        folders = {folder.name: folder for folder in self._settings.folders}
+        policies = {folder.name: _policy(folder) for folder in self._settings.folders}
         return Shared(
-            roots=lambda name: os.path.realpath(paths[name]),
+            root=lambda name: os.path.realpath(folders[name].path),
+            policy=lambda name: policies[name],
             gate=self._gate,
             board=self._board,
             tell=self._tell,
@@ -298,6 +337,8 @@ class Daemon:
     def _tell(self, notice: Notice) -> None:
         if notice.event == "failed":
             self._failed += 1
+        if notice.event in RINGING:
+            self._doorbell.ring()
         self._outside(notice)
 
     def _signals_caught(self) -> "_Signals":
@@ -347,6 +388,10 @@ class _Signals:
         if ready:
             with suppress(BlockingIOError):
                 self._reader.recv(64)
+
+
+def _policy(folder: Folder) -> Policy:
+    return Policy(folder.after_upload, folder.move_to, folder.receipt)
 
 
 def _greeting(workspace: Workspace) -> str:

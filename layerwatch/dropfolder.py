@@ -38,7 +38,7 @@ class DropFolder:
         self._watch = watch
         self._around = around
         self._hints: queue.SimpleQueue[tuple[str, Sign] | None] = queue.SimpleQueue()
-        self._selection = Selection(folder.include, folder.exclude, _results(folder))
+        self._selection = Selection(folder.include, folder.exclude, folder.own)
         known = around.ledger.facts.one_folder(folder.name)
         if known and known.path != os.path.realpath(folder.path):
             known = None  # the name was given to another folder: what lies there is new
@@ -58,6 +58,8 @@ class DropFolder:
         self._poll_unheard_at = 0.0
         self._overflows = 0  # written by the observer's thread alone
         self._overflows_seen = 0
+        self._scan_twice = False
+        self._took_s = 0.0  # the last walk of the whole folder
         self._unreadable_directories: set[str] = set()
 
     # --- from any thread ----------------------------------------------------------------------------------------------
@@ -101,6 +103,7 @@ class DropFolder:
             self._step()
         except LedgerTrouble:
             self._forget()
+            self._said = False  # what waits is to be said anew, too
             self._scan_at = self._around.monotonic() + CHECK_ROOT_S
             raise
         return self._next_due()
@@ -122,7 +125,7 @@ class DropFolder:
             self._intake.take_due(self._around.monotonic() + SLICE_S)
 
     def _next_due(self) -> float:
-        if self._scan.busy or self._overflows != self._overflows_seen:
+        if self._scan.busy or (self._root.present and self._overflows != self._overflows_seen):
             return 0.0
         times = [self._check_root_at]
         if self._root.present:
@@ -181,7 +184,9 @@ class DropFolder:
 
     def _scanned(self, scanned: Scanned) -> None:
         now = self._around.monotonic()
-        self._scan_at = now + self.folder.rescan
+        self._took_s = scanned.took_s
+        self._scan_at = now + (CHECK_ROOT_S if self._scan_twice else self.folder.rescan)
+        self._scan_twice = False
         self._around.ledger.facts.folder_scanned(self.folder.name, scanned.unknown, self._around.wall())
         self._baseline = False
         if self._state is FolderState.WATCHING:
@@ -202,6 +207,7 @@ class DropFolder:
         self._around.ledger.facts.folder_overflowed(self.folder.name, overflows - self._overflows_seen)
         self._overflows_seen = overflows
         self._scan_at = self._around.monotonic()
+        self._scan_twice = True  # the second time when watchdog, too, has come to terms with it
         self._tell("overflow", "the kernel dropped events; looking at everything", logging.WARNING)
 
     def _tell_unreadable(self, directory: Directory) -> None:
@@ -238,7 +244,7 @@ class DropFolder:
     def _poll_unheard(self) -> None:
         now = self._around.monotonic()
         if self._unheard and not self._scan.busy and now >= self._poll_unheard_at:
-            self._poll_unheard_at = now + self._poll_every_s(0.0)
+            self._poll_unheard_at = now + self._poll_every_s(self._took_s)
             for path in self._unheard:
                 self._scan.begin(self._walk(path), whole=False)
 
@@ -249,11 +255,14 @@ class DropFolder:
         match self._root.check(lambda: self._around.ledger.reports.knows_files_of(self.folder.name)):
             case Found(mount, again):
                 self._mount = mount
+                self._watch.remove(path_before)  # where a link led before
+                self._forget()
                 if again:
                     self._tell("folder_back", "is there again")
                 self._begin_watching()
             case Lost(state, trouble):
                 self._watch.remove(path_before)
+                self._forget()
                 self._enter(state, trouble)
 
     def _begin_watching(self) -> None:
@@ -273,10 +282,10 @@ class DropFolder:
                 self._enter(FolderState.WATCHING, "")
 
     def _enter(self, state: FolderState, detail: str) -> None:
-        """From now on the folder is in this state, and all that was remembered of it is to be found again."""
+        """From now on the folder is in this state, and to be looked through: what came meanwhile was not told."""
         self._state, self._detail, self._said = state, detail, False
-        self._forget()
         self._unheard = []
+        self._canary = Canary()
         self._scan_at = self._around.monotonic()
         lost = state in (FolderState.AWAY, FolderState.UNREADABLE)
         text = f"{state} {name_text(self._root.path)}" + (f" ({name_text(detail)})" if detail else "")
@@ -297,7 +306,3 @@ class DropFolder:
     def _tell(self, event: str, text: str, level: int = logging.INFO, **facts: object) -> None:
         text = f"folder {self.folder.name}: {text}"
         self._around.tell(Notice(event, text, level, {"folder": self.folder.name, **facts}))
-
-
-def _results(folder: Folder) -> tuple[str, ...]:
-    return tuple(rule.outputs for rule in folder.rules if rule.outputs)

@@ -75,9 +75,10 @@ def examine(
         with source.opened(path, root) as fd:
             return _examine_open(fd, folder, path, identity, limits, stopping)
     except Superseded as error:
-        if error.code is Code.UNSUPPORTED_TYPE:
-            return Refusal(folder, path, identity, error.code, error.message)
         now = look(path)
+        # The very same file, still there: it is refused for what it is, not for what happened to it meanwhile.
+        if now and now[0] == identity and error.code is Code.UNSUPPORTED_TYPE:
+            return Refusal(folder, path, identity, error.code, error.message)
         return Changed(now[0]) if now else Gone()
     except TryAgain as error:
         return Refusal(folder, path, identity, error.code, error.message)

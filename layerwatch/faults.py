@@ -47,7 +47,7 @@ LAYER: dict[int | None, Fault] = {
     None: Fault(Then.NOT_THE_API, Code.SERVER, "is base_url Layer's API?"),
     400: Fault(Then.FINAL, Code.REJECTED),
     401: Fault(Then.EVERYBODY, Code.UNAUTHORIZED, "it does not take the token"),
-    402: Fault(Then.FINAL, Code.REJECTED),
+    402: Fault(Then.EVERYBODY, Code.REJECTED, "the workspace has to pay first"),
     403: Fault(Then.EVERYBODY, Code.FORBIDDEN, "the token is not good for this workspace"),
     404: Fault(Then.NOT_THE_API, Code.REJECTED, "it does not know the workspace; see base_url and workspace_id"),
     405: Fault(Then.FINAL, Code.REJECTED),
@@ -59,8 +59,12 @@ LAYER: dict[int | None, Fault] = {
     415: Fault(Then.FINAL, Code.REJECTED),
     422: Fault(Then.FINAL, Code.REJECTED),
     429: Fault(Then.EVERYBODY, Code.RATE_LIMITED),
+    502: Fault(Then.EVERYBODY, Code.SERVER),  # the gateway is there and nobody behind it: no file is to blame
+    503: Fault(Then.EVERYBODY, Code.SERVER),
+    504: Fault(Then.EVERYBODY, Code.SERVER),
 }
-LAYER_ASKS_TO_WAIT = Fault(Then.EVERYBODY, Code.SERVER)  # 503 with Retry-After
+# What a page of some other server answers with; the rest, a proxy in front of the right one may say without JSON.
+NEEDS_JSON = frozenset((401, 403, 404, 405))
 LAYER_OTHER = Fault(Then.AGAIN, Code.SERVER)
 
 # The storage, by status and the <Code> of its answer, then by status alone.
@@ -94,12 +98,10 @@ DISK: dict[int, Fault] = {
 DISK_OTHER = Fault(Then.AGAIN, Code.UNREADABLE)  # permissions, I/O errors, a stale share
 
 
-def layer(status: int, *, is_json: bool, asks_to_wait: bool) -> Fault:
-    """What an answer of Layer's API that is not a success means."""
-    if not is_json and status < 500 and status not in (408, 429):
+def layer(status: int, *, is_json: bool) -> Fault:
+    """What an answer of Layer's API that is not what was asked for means."""
+    if not is_json and (status < 400 or status in NEEDS_JSON):
         return LAYER[None]
-    if status == 503 and asks_to_wait:
-        return LAYER_ASKS_TO_WAIT
     return LAYER.get(status, LAYER_OTHER)
 
 

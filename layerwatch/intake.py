@@ -7,7 +7,7 @@ they are, and the next scan finds them again.
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from layerwatch import points
 from layerwatch.config import Folder
@@ -34,6 +34,7 @@ class Surroundings:
     queued: Callable[[], None]
     tell: Tell
     max_size: int
+    aftermath: bool  # the folder wants something done with a file once it is uploaded
 
 
 class Intake:
@@ -98,8 +99,10 @@ class Intake:
                 self._settle.wait_for_all(candidate, now, self._folder.settle)
             case NotYet(reason):
                 self._put_off(candidate, now, reason)
-            case Version() | Refusal() as decided:
-                return decided
+            case Version() as version:
+                return replace(version, aftermath=self._around.aftermath)
+            case Refusal() as refusal:
+                return refusal
         return None
 
     def _limits(self, quiet_s: float) -> Limits:

@@ -35,11 +35,11 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
+            **getattr(record, "facts", {}),
             "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "event": getattr(record, "event", record.name),
             "message": super().format(record),
-            **getattr(record, "facts", {}),
         }
         return redact(json.dumps(line, default=str))
 

@@ -33,56 +33,77 @@ class Bandwidth:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Why nothing is sent just now. `since` and `until` are monotonic seconds; `until` is when one job may try."""
+    """Why nothing is sent just now. `since` and `until` are monotonic seconds; `probes` have failed since."""
 
     code: Code
     message: str
     since: float
     until: float
-    probes: int
+    closed_at: float
+    probes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Leave to try a job, given at the monotonic time `at`; `probe`: it is the one that finds out for all."""
+
+    at: float
+    probe: bool
 
 
 class Gate:
-    """Closed while the API refuses everybody; every so often one job is let through to see whether that is still so."""
+    """Closed while the API refuses everybody; every so often one job may find out whether that is still so.
+
+    Whoever got a pass hands it back in one of three ways: `down`, `up`, or `unused`, when the job told nothing.
+    """
 
     def __init__(self, lock: AbstractContextManager[object]) -> None:
         self._lock = lock
+        self._probing = False
         self.hold: Hold | None = None
 
-    def admits(self, now: float) -> bool:
-        """Whether a job may go now. While the gate is closed only one may when it is time, and the next one waits
-        again."""
+    def admit(self, now: float) -> Pass | None:
+        """Whether a job may go now; while the gate is closed, one at a time, when it is time."""
         with self._lock:
-            hold = self.hold
-            if hold is None:
-                return True
-            if now < hold.until:
-                return False
-            self.hold = Hold(hold.code, hold.message, hold.since, now + _probe_s(hold.probes + 1), hold.probes + 1)
-            return True
+            if self.hold is None:
+                return Pass(now, probe=False)
+            if self._probing or now < self.hold.until:
+                return None
+            self._probing = True
+            return Pass(now, probe=True)
 
-    def close(self, error: ApiDown, now: float) -> Hold:
-        """A job met `error`: nobody goes on before the time that the server asked for, or a slowly growing one."""
+    def down(self, given: Pass, error: ApiDown, now: float) -> Hold:
+        """The job met `error`: nobody goes on before the time that the server asked for, or a slowly growing one."""
         with self._lock:
             before = self.hold
-            probes = before.probes if before else 0
+            probes = (before.probes if before else 0) + given.probe
             wait_s = _probe_s(probes) if error.after_s is None else error.after_s
-            until = max(now + wait_s, before.until if before and before.code is Code.RATE_LIMITED else 0.0)
-            self.hold = Hold(error.code, error.message, before.since if before else now, until, probes)
+            until = max(now + wait_s, before.until if before else 0.0)
+            since = before.since if before else now
+            self.hold = Hold(error.code, error.message, since, until, now, probes)
+            self._probing = self._probing and not given.probe
             return self.hold
 
-    def open(self) -> bool:
-        """A job got through. Whether the gate had been closed."""
-        if self.hold is None:
-            return False
+    def up(self, given: Pass) -> bool:
+        """The API has answered this job, well or not. Whether that opens the gate: not if it was closed since."""
         with self._lock:
+            self._probing = self._probing and not given.probe
+            if self.hold is None or given.at < self.hold.closed_at:
+                return False
             self.hold = None
             return True
 
+    def unused(self, given: Pass) -> None:
+        """The job never came to ask the API: the next one may."""
+        with self._lock:
+            self._probing = self._probing and not given.probe
+
     def wait_s(self, now: float) -> float:
-        """Seconds until a job may go; 0 when it may."""
-        hold = self.hold
-        return max(hold.until - now, 0.0) if hold else 0.0
+        """Seconds until it is worth asking again; 0 when a job may go."""
+        with self._lock:
+            if self.hold is None:
+                return 0.0
+            return max(self.hold.until - now, PROBE_FIRST_S if self._probing else 0.0)
 
 
 def _probe_s(probes: int) -> float:

@@ -8,26 +8,41 @@ import traceback
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from logging import DEBUG, ERROR, INFO, WARNING
 
 from layerwatch import points
 from layerwatch.board import Board, Flight
-from layerwatch.errors import ApiDown, Code, Final, JobError, LedgerTrouble, NewUrl, Stopped, Superseded
-from layerwatch.ledger import Job, Ledger, LostClaim, Session
+from layerwatch.errors import (
+    ApiDown,
+    Code,
+    Final,
+    FolderAway,
+    JobError,
+    LedgerTrouble,
+    NewUrl,
+    Stopped,
+    Superseded,
+    TryAgain,
+)
+from layerwatch.finish import Finished, Policy, finish
+from layerwatch.ledger import Finishing, Job, Ledger, LostClaim, Session, Twin
 from layerwatch.notices import Notice, Tell, name_text, size_text
-from layerwatch.pacing import Gate
+from layerwatch.pacing import Gate, Pass
 from layerwatch.redact import redact
 from layerwatch.stages import Ties, Tools, Uploaded, upload
 from layerwatch.states import Event, judge
 
 LEDGER_RETRY_S = 1.0
+FINISH_RETRY_S = 60.0
 
 
 @dataclass(frozen=True)
 class Shared:
-    """What all pipelines share. `roots` are the real paths of the folders by name."""
+    """What all pipelines share. `root` and `policy` tell a folder's real path, and what it wants done, by its name."""
 
-    roots: Callable[[str], str]
+    root: Callable[[str], str]
+    policy: Callable[[str], Policy]
     gate: Gate
     board: Board
     tell: Tell
@@ -35,14 +50,7 @@ class Shared:
     workspace_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Reuse:
-    """No bytes needed: the server has them already under this id."""
-
-    file_id: str
-
-
-_Outcome = Uploaded | _Reuse | Stopped | LostClaim | JobError
+_Outcome = Uploaded | Twin | Stopped | LostClaim | JobError
 
 
 class Pipeline:
@@ -50,7 +58,7 @@ class Pipeline:
 
     def __init__(self, ledger: Ledger, tools: Tools, shared: Shared) -> None:
         self._files = ledger.files
-        self._facts = ledger.facts
+        self._finishing = ledger.finishing
         self._tools = tools
         self._shared = shared
         self._progressed = False  # whether this attempt has brought anything
@@ -61,33 +69,60 @@ class Pipeline:
 
         Raises `LedgerTrouble` when not even a claim can be written: nothing has happened then.
         """
-        tools, shared = self._tools, self._shared
-        if not shared.gate.admits(tools.monotonic()):
-            return False
-        job = self._files.claim(uuid.uuid4().hex, shared.workspace_id, tools.wall())
+        given = self._shared.gate.admit(self._tools.monotonic())
+        if given is None:
+            return self._finish_one()
+        try:
+            job = self._files.claim(uuid.uuid4().hex, self._shared.workspace_id, self._tools.wall())
+        except LedgerTrouble:
+            self._shared.gate.unused(given)
+            raise
         if job is None:
-            return False
+            self._shared.gate.unused(given)
+            return self._finish_one()
         points.passed("claimed")
+        self._work(job, given)
+        return True
+
+    def _work(self, job: Job, given: Pass) -> None:
+        tools, flights = self._tools, self._shared.board.flights
         flight = Flight(job.path, job.folder, job.identity.size, tools.monotonic(), job.bytes_sent, job.bytes_sent)
-        shared.board.flights[job.id] = flight
+        flights[job.id] = flight
         try:
             outcome = self._run(job, flight)
-            self._insist(job, outcome, flight)
+            self._mind_the_gate(outcome, given)
+            self._insist(partial(self._record, job, outcome, flight))
         finally:
-            shared.board.flights.pop(job.id, None)
-        return True
+            flights.pop(job.id, None)
+        if isinstance(outcome, Uploaded | Twin) and self._shared.policy(job.folder).wanted:
+            self._finish_one()
+
+    def _mind_the_gate(self, outcome: _Outcome, given: Pass) -> None:
+        """What this job has found out for all."""
+        gate, tell = self._shared.gate, self._shared.tell
+        match outcome:
+            case ApiDown():
+                before, hold = gate.hold, gate.down(given, outcome, self._tools.monotonic())
+                if before is None or before.message != hold.message:
+                    text = f"everything waits: {hold.message}"
+                    tell(Notice("hold", text, WARNING, {"error_code": hold.code}))
+            case Superseded() | FolderAway() | TryAgain(code=Code.UNREADABLE) | Twin() | Stopped() | LostClaim():
+                gate.unused(given)
+            case _:
+                if gate.up(given):
+                    tell(Notice("resumed", "the API answers again: going on"))
 
     def _run(self, job: Job, flight: Flight) -> _Outcome:
         self._progressed, self._held = False, job.bytes_sent
-        if job.stored_as:
-            return _Reuse(job.stored_as)
+        if job.twin:
+            return job.twin
         ties = Ties(
             save_session=lambda session: self._save_session(job, session),
             save_progress=lambda sent: self._save_progress(job, sent),
             sending=lambda sent: setattr(flight, "sent", sent),
         )
         try:
-            return upload(job, self._shared.roots(job.folder), self._tools, ties)
+            return upload(job, self._shared.root(job.folder), self._tools, ties)
         except (JobError, LostClaim, Stopped) as error:
             return error
         except LedgerTrouble:
@@ -99,45 +134,67 @@ class Pipeline:
     def _save_session(self, job: Job, session: Session) -> None:
         self._files.save_session(job, session)
         self._held = 0  # a new session begins at byte 0
-        self._api_answers()
 
     def _save_progress(self, job: Job, sent: int) -> None:
         self._progressed |= sent > self._held
         self._files.save_progress(job, sent)
-        self._api_answers()
+
+    def _finish_one(self) -> bool:
+        """Deal with the source of a file that is uploaded, where its folder wants that. False when there was none."""
+        tools, shared = self._tools, self._shared
+        job = self._finishing.claim(uuid.uuid4().hex, tools.wall())
+        if job is None:
+            return False
+        points.passed("finishing")
+        done = finish(job, shared.root(job.folder), shared.policy(job.folder))
+        points.passed("finished")
+        self._insist(partial(self._record_finished, job, done))
+        return True
 
     # --- recording ----------------------------------------------------------------------------------------------------
 
-    def _insist(self, job: Job, outcome: _Outcome, flight: Flight) -> None:
+    def _insist(self, record: Callable[[], None]) -> None:
         """What has happened has happened: write it down, however long the disk stays full."""
         while True:
             try:
-                self._record(job, outcome, flight)
+                record()
             except LedgerTrouble as error:
                 self._shared.tell(Notice("ledger_trouble", f"{error}; trying again", ERROR))
                 if self._tools.stopping():
                     return  # the row says `uploading`: the next start asks the server, and loses nothing
                 self._tools.pause(LEDGER_RETRY_S)
+            except LostClaim as error:
+                self._tell_lost(error)
+                return
             else:
                 return
+
+    def _tell_lost(self, error: LostClaim) -> None:
+        self._shared.tell(Notice("lost_claim", f"{error}; what came of it is not recorded", ERROR))
 
     def _record(self, job: Job, outcome: _Outcome, flight: Flight) -> None:
         match outcome:
             case Uploaded(file_id, verified):
                 self._uploaded(job, Event.STORED, file_id, verified, flight)
-            case _Reuse(file_id):
-                self._uploaded(job, Event.REUSED, file_id, "sha256", flight)
+            case Twin(file_id, verified):
+                self._uploaded(job, Event.REUSED, file_id, verified, flight)
             case Stopped():
                 self._files.recover(self._tools.wall(), job.claim)
             case LostClaim():
-                self._shared.tell(Notice("lost_claim", f"{outcome}; what came of it is not recorded", ERROR))
+                self._tell_lost(outcome)
             case JobError():
                 self._faulted(job, outcome)
 
     def _uploaded(self, job: Job, event: Event, file_id: str, verified: str, flight: Flight) -> None:
         tools, shared = self._tools, self._shared
         self._files.uploaded(
-            job, event, tools.wall(), file_id=file_id, workspace_id=shared.workspace_id, verified=verified
+            job,
+            event,
+            tools.wall(),
+            file_id=file_id,
+            workspace_id=shared.workspace_id,
+            verified=verified,
+            aftermath=shared.policy(job.folder).wanted,
         )
         points.passed("uploaded")
         took_s = tools.monotonic() - flight.since
@@ -146,8 +203,6 @@ class Pipeline:
 
     def _faulted(self, job: Job, error: JobError) -> None:
         shared, now = self._shared, self._tools.wall()
-        if isinstance(error, ApiDown):
-            self._hold(error)
         verdict = judge(
             error,
             attempts=job.attempts,
@@ -172,21 +227,17 @@ class Pipeline:
                 level = DEBUG if isinstance(error, ApiDown) else WARNING
                 self._tell("postponed", job, text, level, error_code=verdict.code, delay_s=round(verdict.delay_s, 3))
 
-    def _hold(self, error: ApiDown) -> None:
-        before = self._shared.gate.hold
-        hold = self._shared.gate.close(error, self._tools.monotonic())
-        if before is None or before.message != hold.message:
-            note = {"code": hold.code, "message": hold.message}
-            self._facts.note("hold", note, self._tools.wall())
-            self._shared.tell(Notice("hold", f"everything waits: {hold.message}", WARNING, note))
+    def _record_finished(self, job: Finishing, done: Finished) -> None:
+        now, text = self._tools.wall(), f"uploaded, and {name_text(done.detail)}"
+        if done.may_pass and job.attempts + 1 < self._shared.max_attempts:
+            self._finishing.again(job, done.detail, now + FINISH_RETRY_S)
+            self._tell("postponed", job, f"{text}; again in {FINISH_RETRY_S:.0f} s", INFO, error_code=done.code)
+            return
+        self._finishing.finished(job, done=done.code is None, detail=done.detail, code=done.code, now=now)
+        self._tell("finished", job, text, WARNING if done.code else DEBUG, error_code=done.code, detail=done.detail)
 
-    def _api_answers(self) -> None:
-        if self._shared.gate.open():
-            self._facts.note("hold", None, self._tools.wall())
-            self._shared.tell(Notice("resumed", "the API answers again: going on"))
-
-    def _tell(self, event: str, job: Job, text: str, level: int, **facts: object) -> None:
-        root = self._shared.roots(job.folder)
+    def _tell(self, event: str, job: Job | Finishing, text: str, level: int, **facts: object) -> None:
+        root = self._shared.root(job.folder)
         name = name_text(f"{job.folder}/{job.path.removeprefix(root).lstrip('/')}")
         facts |= {"file": job.id, "folder": job.folder, "path": job.path, "size": job.identity.size}
         self._shared.tell(Notice(event, f"{name} {text}", level, facts))

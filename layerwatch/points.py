@@ -19,6 +19,8 @@ POINTS = (
     "stored",  # the storage has the whole object, and nobody has written it down
     "verified",
     "uploaded",  # written down
+    "finishing",  # what a folder wants done with an uploaded file is about to be done
+    "finished",  # it is done, and nobody has written it down
     "postponed",
     "recovered",  # at the start after a crash
 )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from layerwatch.ledger import FolderState
 from layerwatch.mounts import Mount, mount_of
+from layerwatch.notices import name_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +46,14 @@ class Root:
         """What has changed since the last check; None when nothing has. `in_use`: files are known that should lie
         here."""
         self.path = os.path.realpath(self._configured)
-        seen = _look(self.path)
-        if isinstance(seen, Lost):
-            return self._lost(seen)
+        looked = _look(self.path)
+        if isinstance(looked, Lost):
+            return self._lost(looked)
+        seen, empty = looked
         if self._present and seen == self._known:
             return None
         mount = mount_of(self.path)
-        if trouble := self._unmounted(seen, mount, in_use):
+        if empty and (trouble := self._unmounted(seen, mount, in_use)):
             return self._lost(Lost(FolderState.AWAY, trouble))
         again = self._known is not None or self._trouble is not None
         self._known, self._mount_point, self._present, self._trouble = seen, mount.point, True, None
@@ -64,26 +66,27 @@ class Root:
         return lost
 
     def _unmounted(self, seen: tuple[int, int], mount: Mount, in_use: Callable[[], bool]) -> str:
-        """Why what is there is taken for the bare place where the folder belongs; the first file in it proves
-        otherwise."""
-        if os.listdir(self.path):
-            return ""
+        """Why the empty folder that is there is taken for the bare place where ours belongs; the first file in it
+        proves otherwise."""
+        path = name_text(self.path)
         if self._mount_point not in (None, mount.point):
-            return f"{self.path} is empty, and {self._mount_point}, where it was mounted, is not"
+            return f"{path} is empty, and {name_text(str(self._mount_point))}, where it was mounted, is not"
         if self._known not in (None, seen) and in_use():
-            return f"{self.path} is empty, and not the folder that it was"
+            return f"{path} is empty, and not the folder that it was"
         return ""
 
 
-def _look(path: str) -> tuple[int, int] | Lost:
+def _look(path: str) -> tuple[tuple[int, int], bool] | Lost:
+    """Who the folder is (device, inode), and whether it is empty."""
     try:
         status = os.stat(path)
         with os.scandir(path) as entries:
-            next(entries, None)
+            empty = next(entries, None) is None
     except PermissionError:
-        return Lost(FolderState.UNREADABLE, f"{path} cannot be read (layerwatch runs as uid {os.geteuid()})")
+        trouble = f"{name_text(path)} cannot be read (layerwatch runs as uid {os.geteuid()})"
+        return Lost(FolderState.UNREADABLE, trouble)
     except NotADirectoryError:
-        return Lost(FolderState.AWAY, f"{path} is not a folder")
+        return Lost(FolderState.AWAY, f"{name_text(path)} is not a folder")
     except OSError as error:
-        return Lost(FolderState.AWAY, f"{path}: {(error.strerror or str(error)).lower()}")
-    return status.st_dev, status.st_ino
+        return Lost(FolderState.AWAY, f"{name_text(path)}: {(error.strerror or str(error)).lower()}")
+    return (status.st_dev, status.st_ino), empty

@@ -26,7 +26,7 @@ class Scan:
         self._take = take
         self._monotonic = monotonic
         self._walks: deque[tuple[Iterator[Directory], Scanned | None]] = deque()
-        self.ended = 0  # how many walks of the whole folder have come to their end
+        self.ended = 0  # how many walks of the whole folder have come to their end, since `clear`
 
     @property
     def busy(self) -> bool:
@@ -41,7 +41,9 @@ class Scan:
         self._walks.append((walk, Scanned(self._monotonic()) if whole else None))
 
     def clear(self) -> None:
+        """Forget the walks, and that there ever was a whole one: what it saw may be forgotten as well."""
         self._walks.clear()
+        self.ended = 0
 
     def step(self, until: float) -> Scanned | None:
         """Go on up to the monotonic time `until`; what was seen, when the walk of the whole folder has ended."""

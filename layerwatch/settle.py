@@ -14,6 +14,9 @@ from layerwatch.source import Identity
 TAKEN = math.inf  # `due_at` of a candidate that was handed out: no time brings it back, only a decision or a new look
 
 
+RESTLESS = 10
+
+
 @dataclass(slots=True)
 class Candidate:
     """One path that is being watched until it holds still. Times are monotonic seconds."""
@@ -25,6 +28,7 @@ class Candidate:
     due_at: float
     waiting_for: str = ""  # why it was put off although quiet; empty while it is only settling
     looks: int = 0  # how often it was put off
+    changes: int = 0  # how often it was another file at the next look
 
 
 class Settle:
@@ -42,8 +46,9 @@ class Settle:
 
     @property
     def settling(self) -> int:
-        """Candidates that are not put off: what a run that is to end by itself still has to wait for."""
-        return sum(not candidate.waiting_for for candidate in self._candidates.values())
+        """Candidates that will hold still soon: what a run that is to end by itself still has to wait for. Not those
+        that are put off, nor one that somebody goes on writing."""
+        return sum(not item.waiting_for and item.changes < RESTLESS for item in self._candidates.values())
 
     @property
     def waiting(self) -> list[Candidate]:
@@ -58,7 +63,8 @@ class Settle:
         """
         known = self._candidates.get(path)
         if known is None or known.identity != identity:
-            self._put(Candidate(path, identity, quiet_s, now, now + quiet_s))
+            changes = known.changes + 1 if known else 0
+            self._put(Candidate(path, identity, quiet_s, now, now + quiet_s, changes=changes))
         elif known.due_at == TAKEN:  # whoever took it could not write down what it is
             known.due_at = now + quiet_s
             self._push(known)

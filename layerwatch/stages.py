@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from layerwatch import points, source
 from layerwatch.api import Layer, Storage
-from layerwatch.errors import Code, FolderAway, NewUrl, Stopped, Superseded
+from layerwatch.errors import ApiDown, Code, FolderAway, NewUrl, Stopped, Superseded, TryAgain
 from layerwatch.ledger import Job, Session
+from layerwatch.notices import name_text
 from layerwatch.pacing import Bandwidth
 from layerwatch.resumable import Query, Send, Start, Stored, Transfer
 
@@ -62,7 +63,7 @@ def upload(job: Job, root: str, tools: Tools, ties: Ties) -> Uploaded:
             return attempt.run(fd)
     except Superseded as gone:
         if gone.code is Code.VANISHED and not os.path.isdir(root):
-            raise FolderAway(Code.VANISHED, f"the folder {root} is not there") from None
+            raise FolderAway(Code.VANISHED, f"the folder {name_text(root)} is not there") from None
         raise
 
 
@@ -79,27 +80,37 @@ class _Upload:
         self._fd = -1
         self._tools = tools
         self._ties = ties
-        now = tools.wall()
-        self._session = job.session if job.session and now < job.session.expires_at else None
-        self._transfer = Transfer(
-            job.identity.size,
-            tools.chunk_size,
+        self._session = job.session
+        self._transfer = self._begun()
+
+    def _begun(self) -> Transfer:
+        return Transfer(
+            self._job.identity.size,
+            self._tools.chunk_size,
             session=self._session.uri if self._session else None,
-            refused_before=job.error_code == Code.FORBIDDEN,
+            refused_before=self._job.error_code == Code.FORBIDDEN,
         )
 
     def done_before(self) -> Uploaded | None:
         """Whether an earlier attempt had in fact stored it all, and only the answer was lost. Needs no file: it may
-        have changed, or be gone, since."""
+        have changed, or be gone, since. A session that has expired is asked this, and is of no other use."""
         if self._session is None:
             return None
+        expired = self._tools.wall() >= self._session.expires_at
         request = self._transfer.next_request()
         assert isinstance(request, Query)
-        self._query(request)
+        try:
+            self._query(request)
+        except TryAgain as error:
+            if not expired or isinstance(error, ApiDown):
+                raise
         stored = self._transfer.stored
-        if stored is None or stored.crc32c != self._job.digest.crc32c:
-            return None
-        return Uploaded(self._session.file_id, "crc32c")
+        if stored is not None and stored.crc32c == self._job.digest.crc32c:
+            return Uploaded(self._session.file_id, "crc32c")
+        if expired:
+            self._session = None
+            self._transfer = self._begun()
+        return None
 
     def run(self, fd: int) -> Uploaded:
         """Do the rest, from the open file."""
@@ -135,8 +146,8 @@ class _Upload:
         points.passed("session saved")
 
     def _query(self, request: Query) -> None:
-        session = self._in_time()
-        self._transfer.receive(self._tools.storage.query(session.uri, request.content_range))
+        assert self._session
+        self._transfer.receive(self._tools.storage.query(self._session.uri, request.content_range))
         self._ties.sending(self._transfer.offset)
         self._save_progress()
 

@@ -6,7 +6,7 @@ history, replayed through this table, gives the row.
     (new) --seen--> queued --claimed--> uploading --stored/reused--> uploaded
     (new) --refused--> skipped --seen--> queued
     uploading --postponed/recovered--> queued         uploading --failed--> failed --retried--> queued
-    uploading --superseded--> skipped --seen/retried--> queued
+    uploading --superseded--> skipped --seen--> queued    uploaded --finished--> uploaded (moved, deleted, receipted)
     skipped --refused--> skipped
 """
 
@@ -40,6 +40,7 @@ class Event(StrEnum):
     SUPERSEDED = "superseded"  # this version is gone: changed, replaced or deleted before it was stored
     RECOVERED = "recovered"  # layerwatch had ended in the middle of it
     RETRIED = "retried"  # a person asked
+    FINISHED = "finished"  # what its folder wants done with an uploaded file is done, or cannot be
 
 
 _MOVES = MappingProxyType(
@@ -54,12 +55,11 @@ _MOVES = MappingProxyType(
             Event.SUPERSEDED: File.SKIPPED,
             Event.RECOVERED: File.QUEUED,
         },
-        File.UPLOADED: {},
+        File.UPLOADED: {Event.FINISHED: File.UPLOADED},
         File.FAILED: {Event.RETRIED: File.QUEUED},
         File.SKIPPED: {
             Event.SEEN: File.QUEUED,
             Event.REFUSED: File.SKIPPED,
-            Event.RETRIED: File.QUEUED,
         },
     }
 )

@@ -47,12 +47,25 @@ def _list(
     prefix = len(root.rstrip("/")) + 1
     with os.scandir(path) as entries:
         for entry in entries:
-            relative = entry.path[prefix:]
-            if entry.is_dir(follow_symlinks=False):
-                if subdirectories is not None and selection.why_not_enter(relative, entry.name) is None:
-                    subdirectories.append((entry.path, entry.inode()))
-            elif selection.why_not(relative) is None:
-                try:
-                    found.files.append((entry.path, identity(entry.stat(follow_symlinks=False))))
-                except FileNotFoundError:
-                    continue  # gone between the listing and the look
+            try:
+                _list_entry(found, entry, entry.path[prefix:], selection, subdirectories)
+            except FileNotFoundError:
+                continue  # gone between the listing and the look
+            except OSError as error:
+                # One that cannot be looked at must not hide the rest.
+                found.error = found.error or (error.strerror or str(error)).lower()
+
+
+def _list_entry(
+    found: Directory,
+    entry: os.DirEntry[str],
+    relative: str,
+    selection: Selection,
+    subdirectories: list[tuple[str, int]] | None,
+) -> None:
+    if entry.is_dir(follow_symlinks=False):
+        if subdirectories is not None and selection.why_not_enter(relative, entry.name) is None:
+            # Not entry.inode(): of a mount point that is the inode that lies under it.
+            subdirectories.append((entry.path, entry.stat(follow_symlinks=False).st_ino))
+    elif selection.why_not(relative) is None:
+        found.files.append((entry.path, identity(entry.stat(follow_symlinks=False))))

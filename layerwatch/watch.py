@@ -7,6 +7,7 @@ what it missed.
 
 import logging
 import os
+import warnings
 from collections.abc import Callable
 from enum import Enum, auto
 
@@ -79,6 +80,8 @@ class Watch:
         self._listener = _OverflowListener(overflowed)
 
     def start(self) -> None:
+        # watchdog warns of each watch that it replaces, with a list of all watches: tens of kilobytes of log.
+        warnings.filterwarnings("ignore", category=RuntimeWarning, module="watchdog")
         logging.getLogger(_WATCHDOG_LOG).addHandler(self._listener)
         self._observer.start()
 

@@ -25,22 +25,26 @@ def kind(error: JobError) -> tuple[type[JobError], Code]:
         (422, (Final, Code.REJECTED)),
         (429, (ApiDown, Code.RATE_LIMITED)),
         (500, (TryAgain, Code.SERVER)),
-        (503, (TryAgain, Code.SERVER)),
+        (402, (ApiDown, Code.REJECTED)),
+        (502, (ApiDown, Code.SERVER)),
+        (503, (ApiDown, Code.SERVER)),
+        (504, (ApiDown, Code.SERVER)),
     ],
 )
 def test_what_layer_answers(status: int, expected: tuple[type[JobError], Code]) -> None:
-    assert kind(faults.layer(status, is_json=True, asks_to_wait=False).error("said")) == expected
+    assert kind(faults.layer(status, is_json=True).error("said")) == expected
 
 
 def test_a_page_that_is_not_json_is_not_the_api_unless_the_server_is_in_trouble() -> None:
-    assert kind(faults.layer(200, is_json=False, asks_to_wait=False).error("said"))[0] is NotTheApi
-    assert kind(faults.layer(404, is_json=False, asks_to_wait=False).error("said"))[0] is NotTheApi
-    assert kind(faults.layer(502, is_json=False, asks_to_wait=False).error("said"))[0] is TryAgain
-    assert kind(faults.layer(429, is_json=False, asks_to_wait=False).error("said"))[0] is ApiDown
+    assert kind(faults.layer(200, is_json=False).error("said"))[0] is NotTheApi
+    assert kind(faults.layer(404, is_json=False).error("said"))[0] is NotTheApi
+    assert kind(faults.layer(500, is_json=False).error("said"))[0] is TryAgain
+    assert kind(faults.layer(413, is_json=False).error("said"))[0] is Final, "it is this file's fault"
+    assert kind(faults.layer(429, is_json=False).error("said"))[0] is ApiDown
 
 
 def test_a_server_that_asks_to_wait_makes_everybody_wait() -> None:
-    error = faults.layer(503, is_json=True, asks_to_wait=True).error("said", 7.0)
+    error = faults.layer(503, is_json=True).error("said", 7.0)
     assert isinstance(error, ApiDown)
     assert error.after_s == 7.0
 

@@ -13,6 +13,8 @@ COMMANDS = {
     "status": "What is going on: counts, what is in flight, what waits and why.",
     "ls": "List the ledger.",
     "show": "One file's whole story: why is it (not) there?",
+    "retry": "Put failed files back in the queue.",
+    "audit": "The ledger against the disk: what is missing, changed, stuck?",
     "init": "Write a commented starter config.toml.",
     "sandbox": "A stand-in for Layer's API on this machine, to try things for free.",
     "demo": "See the whole job done, against the sandbox.",

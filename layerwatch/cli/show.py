@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from layerwatch.advice import advice
 from layerwatch.cli import options
 from layerwatch.cli.situation import Situation
 from layerwatch.cli.tables import COLOURS, GAP, Page, clock, columns, emit, page, until
@@ -30,7 +31,7 @@ def command(ctx: click.Context, config: str | None, as_json: bool, file: str) ->
 
     with situation(config) as now:
         paths = places(now, file)
-        rows = _rows(now, file, paths)
+        rows = rows_of(now, file, paths)
         answer = None if rows else why_not(now, paths)
         if as_json:
             of = answer or rows[0]
@@ -43,7 +44,8 @@ def command(ctx: click.Context, config: str | None, as_json: bool, file: str) ->
         ctx.exit(0 if answer is None or answer.explained else 1)
 
 
-def _rows(now: Situation, given: str, paths: list[str]) -> list[FileRow]:
+def rows_of(now: Situation, given: str, paths: list[str]) -> list[FileRow]:
+    """The rows that `given` means: one, by its id, or all versions at the first of these paths that has any."""
     if given.isdecimal() and (row := now.ledger.reports.file(min(int(given), 2**63 - 1))):
         return [row]
     return next(filter(None, (now.ledger.reports.versions(path) for path in paths)), [])
@@ -51,7 +53,7 @@ def _rows(now: Situation, given: str, paths: list[str]) -> list[FileRow]:
 
 def _document(now: Situation, row: FileRow) -> dict[str, Any]:
     history = [{name: getattr(line, name) for name in line.__slots__} for line in now.ledger.reports.history(row.id)]
-    return row.as_dict() | {"history": history, "next": what_next(now, row)}
+    return row.as_dict() | {"history": history, "next": what_next(now, row), "do": what_to_do(row)}
 
 
 # --- for people -------------------------------------------------------------------------------------------------------
@@ -66,6 +68,8 @@ def _tell(out: Page, now: Situation, rows: list[FileRow]) -> None:
         for line in (*_facts(out, now, row), *_history(out, now.ledger.reports.history(row.id))):
             out.say(line)
         out.say(f"  next      {what_next(now, row)}")
+        if do := what_to_do(row):
+            out.say(f"  do        {do}")
     if changed := _changed(rows):
         out.say(f"\n{changed}")
 
@@ -125,6 +129,11 @@ def what_next(now: Situation, row: FileRow) -> str:
         case File.FAILED:
             return "nothing by itself: it is given up until somebody retries it, or the file changes"
     return "nothing, unless the file changes"
+
+
+def what_to_do(row: FileRow) -> str:
+    """What a person can do about the row's error; empty where there is none, or it is past."""
+    return "" if row.status in (File.UPLOADING, File.UPLOADED) else advice(row.error_code)
 
 
 def _next_of_queued(now: Situation, row: FileRow) -> str:

@@ -5,10 +5,13 @@ from typing import Any
 
 import click
 
+from layerwatch.advice import advice
 from layerwatch.cli import options
 from layerwatch.cli.situation import Situation
 from layerwatch.cli.tables import COLOURS, Page, age, ago, emit, page, until
+from layerwatch.ledger import FileRow
 from layerwatch.notices import name_text, size_text
+from layerwatch.states import File
 
 MOST = 10  # of what waits, and of what is in trouble
 
@@ -42,8 +45,13 @@ def document(now: Situation) -> dict[str, Any]:
         "in_flight": [row.as_dict() | {"percent": _percent(row.bytes_sent, row.size)} for row in reports.in_flight()],
         "oldest_queued": oldest and oldest.as_dict(),
         "candidates": reports.candidates(),
-        "troubled": [row.as_dict() for row in reports.troubled(MOST)],
+        "troubled": [row.as_dict() | {"do": advice(row.error_code)} for row in reports.troubled(MOST)],
+        "failed": [row.as_dict() | {"do": advice(row.error_code)} for row in _failed(now)],
     }
+
+
+def _failed(now: Situation) -> list[FileRow]:
+    return now.ledger.reports.files(status=File.FAILED, limit=MOST)
 
 
 def _about(now: Situation) -> dict[str, Any]:
@@ -115,8 +123,24 @@ def _queue(out: Page, now: Situation) -> Iterator[str]:
     yield from _title(out, "in trouble, to be tried again", len(troubled))
     for row in troubled:
         due = f", next attempt {until(row.next_attempt_at)}" if row.next_attempt_at and now.pid is not None else ""
-        yield f"  {out.fit(now.name(row.path, row.folder), 2)}"
-        yield f"    {out.paint(row.error_code or '', 'red')}: {name_text(row.error or '')}{due}"
+        yield from _trouble(out, now, row, due)
+    yield from _given_up(out, now)
+
+
+def _given_up(out: Page, now: Situation) -> Iterator[str]:
+    failed = _failed(now)
+    yield from _title(out, "failed, and not tried again by itself", len(failed))
+    for row in failed:
+        yield from _trouble(out, now, row, "")
+    if (count := now.ledger.reports.counts()["failed"]) > len(failed):
+        yield f"  and {count - len(failed)} more; `layerwatch ls --status failed` lists all"
+
+
+def _trouble(out: Page, now: Situation, row: FileRow, due: str) -> Iterator[str]:
+    yield f"  {out.fit(now.name(row.path, row.folder), 2)}"
+    yield f"    {out.paint(row.error_code or '', 'red')}: {name_text(row.error or '')}{due}"
+    if do := advice(row.error_code):
+        yield f"    do: {do}"
 
 
 def _candidates(out: Page, now: Situation, candidates: list[dict[str, Any]]) -> Iterator[str]:

@@ -80,7 +80,7 @@ def _of_path(folder: Folder, path: str) -> Iterator[str]:
         yield f"it cannot be looked at: {(error.strerror or str(error)).lower()}"
         return
     relative = path[len(os.path.join(folder.root, "")) :]
-    own = tuple(rule.outputs for rule in folder.rules if rule.outputs)
+    own = folder.own
     if linked := _linked_parent(folder.root, relative):
         yield f"it is reached through a symbolic link, {name_text(linked)}: those are not followed"
     if "/" in relative and not folder.recursive:

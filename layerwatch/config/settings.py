@@ -112,8 +112,15 @@ class Folder(Table):
     rescan: values.Interval = 300.0
     existing: StrictBool = True
     after_upload: AfterUpload = AfterUpload.KEEP
+    move_to: values.Inside = "uploaded"
     receipt: StrictBool = False
     rules: tuple[Rule, ...] = ()
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The directories below the folder that layerwatch itself puts files in: they are not looked into."""
+        moved = (self.move_to,) if self.after_upload is AfterUpload.MOVE else ()
+        return (*moved, *(rule.outputs for rule in self.rules if rule.outputs))
 
     @cached_property
     def root(self) -> str:

@@ -7,7 +7,8 @@ per thread and process; they share the database without harm.
 from typing import Self
 
 from layerwatch.ledger.facts import Facts, FolderFacts, FolderState, Waiting
-from layerwatch.ledger.files import Files, Job, LostClaim, Recorded, Refusal, Session, Version
+from layerwatch.ledger.files import Files, Job, LostClaim, Recorded, Refusal, Session, Twin, Version
+from layerwatch.ledger.finishing import Finishing, FinishingTable
 from layerwatch.ledger.reports import FileRow, HistoryLine, Reports
 from layerwatch.ledger.store import Lock, Store, holder
 from layerwatch.ledger.times import iso, seconds
@@ -16,6 +17,7 @@ __all__ = [
     "Facts",
     "FileRow",
     "Files",
+    "Finishing",
     "FolderFacts",
     "FolderState",
     "HistoryLine",
@@ -27,6 +29,7 @@ __all__ = [
     "Refusal",
     "Reports",
     "Session",
+    "Twin",
     "Version",
     "Waiting",
     "holder",
@@ -42,8 +45,13 @@ class Ledger:
         self._store = Store(path, create=create)
         self.path = path
         self.files = Files(self._store)
+        self.finishing = FinishingTable(self._store)
         self.facts = Facts(self._store)
         self.reports = Reports(self._store)
+
+    def checkpoint_if_due(self) -> None:
+        """Fold the write-ahead log into the database when it has grown. For one process and thread alone."""
+        self._store.checkpoint_if_due()
 
     def close(self) -> None:
         self._store.close()

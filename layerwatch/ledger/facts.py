@@ -91,6 +91,14 @@ class Facts:
         with self._store.write() as connection:
             connection.execute("UPDATE folders SET overflows = overflows + ? WHERE name = ?", (times, name))
 
+    def nothing_seen_yet(self, now: float) -> None:
+        """At a start: no folder has been looked at, and what the last run saw proves nothing."""
+        with self._store.write() as connection:
+            connection.execute(
+                "UPDATE folders SET state = ?, detail = 'not looked at yet', updated_at = ?",
+                (FolderState.AWAY, iso(now)),
+            )
+
     def forget_folders_but(self, names: Sequence[str]) -> None:
         """Folders that are no longer configured are not reported any more; their files' rows stay."""
         with self._store.write() as connection:

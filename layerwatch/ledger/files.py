@@ -6,7 +6,7 @@ status comes from `states.move`, never from here.
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from layerwatch.errors import Code, LayerwatchError
@@ -23,13 +23,15 @@ class LostClaim(LayerwatchError):
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A complete file, found in a folder and hashed."""
+    """A complete file, found in a folder and hashed. `aftermath`: its folder wants something done once it is
+    uploaded."""
 
     folder: str
     path: str
     identity: Identity
     content_type: str
     digest: Digest
+    aftermath: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +64,16 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
+class Twin:
+    """Bytes that the server has already, under this id; `verified` tells what proves it."""
+
+    file_id: str
+    verified: str
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
-    """A claimed file: all that an uploader needs. `stored_as` is the file_id of the same bytes, uploaded before."""
+    """A claimed file: all that an uploader needs. `twin` is the same content, uploaded before under another path."""
 
     id: int
     claim: str
@@ -76,32 +86,41 @@ class Job:
     bytes_sent: int
     error_code: str | None
     session: Session | None
-    stored_as: str | None
+    twin: Twin | None
 
 
-# A row that says the file is gone, or could not be read, does not make what lies there now known.
-_COUNTS = "NOT (status = 'skipped' AND error_code IN ('vanished', 'changed', 'unreadable'))"
+# A version that is no more, or that could not be read, does not make what lies there now known.
+_COUNTS = "NOT (status = 'skipped' AND (hash IS NOT NULL OR error_code = 'unreadable'))"
 _KNOWN = f"SELECT path, size, mtime_ns, inode FROM files WHERE dir = ? AND {_COUNTS}"  # noqa: S608  ours alone
 # By the path alone: the index over directories would be walked through a large one for each of its files.
 _IS_KNOWN = f"SELECT 1 FROM files WHERE path = ? AND size = ? AND mtime_ns = ? AND inode = ? AND {_COUNTS}"  # noqa: S608
 
-# One file per content at a time: its twins wait, and then need no bytes. Files of a folder that is away, or no longer
-# configured, wait.
-_CLAIM = """
-UPDATE files SET status = :status, claim = :claim, updated_at = :now
-WHERE id = (
-  SELECT id FROM files AS due
-  WHERE status = 'queued' AND next_attempt_at <= :now
-    AND NOT EXISTS (SELECT 1 FROM files WHERE status = 'uploading' AND hash = due.hash)
-    AND folder IN (SELECT name FROM folders WHERE state IN ('watching', 'polling'))
-  ORDER BY next_attempt_at, id LIMIT 1)
+# The first that is due of each folder that is there, by the index, and of these the first: files of a folder that is
+# away, or no longer configured, are not even looked at. One file per content at a time: its twins wait, and then need
+# no bytes.
+_FIRST_DUE = """
+  SELECT id FROM files JOIN (
+    SELECT (
+      SELECT id FROM files AS due INDEXED BY files_due
+      WHERE folder = folders.name AND status = 'queued' AND next_attempt_at <= :now
+        AND NOT EXISTS (SELECT 1 FROM files WHERE status = 'uploading' AND hash = due.hash)
+      ORDER BY next_attempt_at, id LIMIT 1
+    ) AS pick FROM folders WHERE state IN ('watching', 'polling')
+  ) ON id = pick
+  ORDER BY next_attempt_at, id LIMIT 1
+"""
+_CLAIM = f"""
+UPDATE files SET status = :status, claim = :claim, updated_at = :now WHERE id = ({_FIRST_DUE})
 RETURNING id, folder, path, size, mtime_ns, inode, hash, crc32c, content_type, attempts, bytes_sent, error_code
-"""
-
+"""  # noqa: S608  ours alone
 _NEXT_DUE = """
-SELECT min(next_attempt_at) FROM files
-WHERE status = 'queued' AND folder IN (SELECT name FROM folders WHERE state IN ('watching', 'polling'))
+SELECT min((SELECT next_attempt_at FROM files INDEXED BY files_due
+            WHERE folder = folders.name AND status = 'queued' ORDER BY next_attempt_at LIMIT 1))
+FROM folders WHERE state IN ('watching', 'polling')
 """
+_UNFINISHED = f"""
+SELECT EXISTS (SELECT 1 FROM files WHERE status = 'uploading') OR ({_NEXT_DUE}) IS NOT NULL
+"""  # noqa: S608  ours alone
 
 
 class Files:
@@ -140,6 +159,8 @@ class Files:
     def claim(self, claim: str, workspace_id: str, now: float) -> Job | None:
         """Take the file that has been due longest, for the claimant `claim` (any unique text); None when none is
         due."""
+        if not self._store.rows(_FIRST_DUE, now=iso(now)):
+            return None  # the idle ask often: that takes no lock
         with self._store.write() as connection:
             row = connection.execute(
                 _CLAIM, {"status": move(File.QUEUED, Event.CLAIMED), "claim": claim, "now": iso(now)}
@@ -160,13 +181,27 @@ class Files:
                 bytes_sent=sent,
                 error_code=code,
                 session=_session(connection, id_),
-                stored_as=_twin(connection, sha256, size, workspace_id),
+                twin=_twin(connection, sha256, size, workspace_id),
             )
 
     def next_due(self) -> float | None:
         """When the next queued file is due, unix seconds; None when none is queued."""
         ((due,),) = self._store.rows(_NEXT_DUE)
         return None if due is None else seconds(due)
+
+    def unfinished(self) -> bool:
+        """Whether anything is being uploaded, or queued in a folder that is there; asked at one instant."""
+        ((unfinished,),) = self._store.rows(_UNFINISHED)
+        return bool(unfinished)
+
+    def hurry(self, now: float) -> None:
+        """Everything that waits for a time is due now: the clock was set back, and would let it wait for too long."""
+        with self._store.write() as connection:
+            connection.execute(
+                "UPDATE files SET next_attempt_at = ?"
+                " WHERE next_attempt_at > ? AND (status = 'queued' OR aftermath = 'pending')",
+                (iso(now), iso(now)),
+            )
 
     def save_session(self, job: Job, session: Session) -> None:
         """Keep a session that was just opened: whatever happens now, the next attempt goes on with it."""
@@ -182,8 +217,21 @@ class Files:
         with self._store.write() as connection:
             _guard(connection, job, "bytes_sent = ?", bytes_sent)
 
-    def uploaded(self, job: Job, event: Event, now: float, *, file_id: str, workspace_id: str, verified: str) -> None:
-        """STORED or REUSED: the server has these bytes, under `file_id`; `verified` tells what was compared."""
+    def uploaded(
+        self,
+        job: Job,
+        event: Event,
+        now: float,
+        *,
+        file_id: str,
+        workspace_id: str,
+        verified: str,
+        aftermath: bool = False,
+    ) -> None:
+        """STORED or REUSED: the server has these bytes, under `file_id`; `verified` tells what was compared.
+
+        `aftermath`: something is to be done with the file now; marked in the same commit, so that no crash forgets it.
+        """
         with self._store.write() as connection:
             _move(
                 connection,
@@ -198,17 +246,21 @@ class Files:
                 attempts=0,
                 error_code=None,
                 error=None,
-                next_attempt_at=None,
+                next_attempt_at=iso(now) if aftermath else None,
                 uploaded_at=iso(now),
+                aftermath="pending" if aftermath else None,
             )
             connection.execute("DELETE FROM sessions WHERE file = ?", (job.id,))
 
     def faulted(self, job: Job, verdict: Verdict, now: float, *, keep_session: bool, detail: str = "") -> None:
         """POSTPONED, FAILED or SUPERSEDED, as `states.judge` decided. Without its session it begins at byte 0 again;
         one that is not tried again by itself keeps none: it is a secret, and dead before anybody looks."""
-        is_due_again = verdict.event is Event.POSTPONED
-        due = iso(now + verdict.delay_s) if is_due_again else None
         with self._store.write() as connection:
+            if verdict.code is Code.CHANGED and _seen_again(connection, job):
+                # Touched, or changed and changed back, while it was sent: intake has found this very content again.
+                verdict = replace(verdict, event=Event.POSTPONED, delay_s=0.0)
+            is_due_again = verdict.event is Event.POSTPONED
+            due = iso(now + verdict.delay_s) if is_due_again else None
             _move(
                 connection,
                 job,
@@ -299,6 +351,11 @@ def _text(value: object) -> str | None:
     return None if value is None else str(value)
 
 
+def _seen_again(connection: sqlite3.Connection, job: Job) -> bool:
+    row = connection.execute("SELECT size, mtime_ns, inode FROM files WHERE id = ?", (job.id,)).fetchone()
+    return row is not None and Identity(*row) != job.identity
+
+
 def _session(connection: sqlite3.Connection, id_: int) -> Session | None:
     row = connection.execute(
         "SELECT uri, file_id, content_type, expires_at FROM sessions WHERE file = ?", (id_,)
@@ -306,12 +363,13 @@ def _session(connection: sqlite3.Connection, id_: int) -> Session | None:
     return row and Session(row[0], row[1], row[2], seconds(row[3]))
 
 
-def _twin(connection: sqlite3.Connection, sha256: str, size: int, workspace_id: str) -> str | None:
+def _twin(connection: sqlite3.Connection, sha256: str, size: int, workspace_id: str) -> Twin | None:
     row = connection.execute(
-        "SELECT file_id FROM files WHERE hash = ? AND status = 'uploaded' AND size = ? AND workspace_id = ? LIMIT 1",
+        "SELECT file_id, verified FROM files"
+        " WHERE hash = ? AND status = 'uploaded' AND size = ? AND workspace_id = ? LIMIT 1",
         (sha256, size, workspace_id),
     ).fetchone()
-    return None if row is None else str(row[0])
+    return None if row is None else Twin(str(row[0]), str(row[1]))
 
 
 def _status(text: str | None) -> File | None:
@@ -330,7 +388,8 @@ def _record_version(connection: sqlite3.Connection, found: Version, now: float) 
         connection.execute("DELETE FROM files WHERE id = ?", refused[:1])
     id_, status = row or refused or (None, None)
     if id_ is not None and not allows(_status(status), Event.SEEN):
-        _set(connection, id_, _identity(found.identity))
+        again = _again(now) if found.aftermath and status == File.UPLOADED else {}
+        _set(connection, id_, _identity(found.identity) | again)
         return Recorded(id_, None)
     columns: dict[str, object] = {
         "folder": found.folder,
@@ -368,6 +427,11 @@ def _record_refusal(connection: sqlite3.Connection, found: Refusal, now: float) 
     id_ = _set(connection, row[0], columns) if row else _insert(connection, found.path, columns)
     _remember(connection, id_, now, Event.REFUSED, status, code=found.code, detail=found.message)
     return Recorded(id_, Event.REFUSED)
+
+
+def _again(now: float) -> dict[str, object]:
+    """The same file was dropped again: what was done with it is to be done with this one too."""
+    return {"aftermath": "pending", "aftermath_detail": None, "next_attempt_at": iso(now), "attempts": 0, "claim": None}
 
 
 def _identity(identity: Identity) -> dict[str, object]:

@@ -1,10 +1,12 @@
 """What people and scripts ask the ledger. Reads only, and never a secret: the `sessions` table is not opened here."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from layerwatch.ledger.store import Store, to_path, to_text
+from layerwatch.source import Identity
 
 _COLUMNS = (
     "id, folder, path, size, mtime_ns, hash, content_type, status, file_id, error_code, error, attempts, bytes_sent,"
@@ -37,6 +39,36 @@ class FileRow:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One version of a file as it is held against the disk: what it was there, and what became of it."""
+
+    id: int
+    folder: str
+    path: str
+    identity: Identity
+    hash: str | None
+    status: str
+    error_code: str | None
+    verified: str | None
+    next_attempt_at: str | None
+    updated_at: str
+    aftermath: str | None
+    aftermath_detail: str | None
+
+
+_KNOWN = (
+    "id, folder, path, size, mtime_ns, inode, hash, status, error_code, verified, next_attempt_at, updated_at,"
+    " aftermath, aftermath_detail"
+)
+_PAGE = 1000
+# The latest version of its path, as `versions` orders them.
+_IS_NEWEST = (
+    "NOT EXISTS (SELECT 1 FROM files AS newer WHERE newer.path = files.path"
+    " AND (newer.updated_at, newer.id) > (files.updated_at, files.id))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +140,77 @@ class Reports:
             "SELECT at, event, status, error_code, detail FROM history WHERE item = 'file' AND item_id = ? ORDER BY id"
         )
         return [HistoryLine(*row) for row in self._store.rows(asked, id_)]
+
+    # --- for an audit: a page at a time, however large the ledger is --------------------------------------------------
+
+    def known(self, id_: int) -> Known | None:
+        return next(iter(self._known("WHERE id = ?", id_)), None)
+
+    def known_at(self, path: str) -> list[Known]:
+        """All versions of one path, the latest first."""
+        return self._known("WHERE path = ? ORDER BY updated_at DESC, id DESC", to_text(path))
+
+    def newest_in(self, directory: str) -> Iterator[Known]:
+        """The latest version of each path directly in `directory`."""
+        return self._paged(f"dir = ? AND {_IS_NEWEST}", to_text(directory))
+
+    def with_status(self, status: str, folder: str | None = None) -> Iterator[Known]:
+        """All rows with this status, the oldest first."""
+        return self._paged("status = ? AND (folder = ? OR ? IS NULL)", status, folder, folder)
+
+    def overdue(self, since: str) -> Iterator[Known]:
+        """Queued files that have been due since then, or longer."""
+        # The plus keeps SQLite to the index over the status, which has the pages in order.
+        return self._paged("status = 'queued' AND +next_attempt_at <= ?", since)
+
+    def unconfirmed(self) -> Iterator[Known]:
+        """Uploaded files of which the server has confirmed no checksum."""
+        return self._paged("status = 'uploaded' AND verified IN ('size', 'nothing')")
+
+    def directories(self) -> Iterator[str]:
+        """Every directory that a file was ever found in."""
+        before: object = None
+        while True:
+            # No text, and no BLOB, comes before the empty one.
+            asked = "SELECT DISTINCT dir FROM files WHERE dir >= ? AND dir IS NOT ? ORDER BY dir LIMIT ?"
+            page = self._store.rows(asked, "" if before is None else before, before, _PAGE)
+            if not page:
+                return
+            yield from (to_path(directory) for (directory,) in page)
+            before = page[-1][0]
+
+    def rows_by_folder(self) -> dict[str, int]:
+        """How many rows each folder has, configured or not."""
+        return dict(self._store.rows("SELECT folder, count(*) FROM files GROUP BY folder ORDER BY folder"))
+
+    def last_attempt_at(self) -> str | None:
+        """When an uploader last took a file, or was done with one."""
+        asked = "SELECT at FROM history WHERE item = 'file' AND event NOT IN ('seen', 'refused', 'retried')"
+        row = self._store.row(f"{asked} ORDER BY id DESC LIMIT 1")
+        return str(row[0]) if row else None
+
+    def noted_at(self, key: str) -> str | None:
+        """When the daemon noted this down."""
+        row = self._store.row("SELECT updated_at FROM notes WHERE key = ?", key)
+        return str(row[0]) if row else None
+
+    def waits(self, path: str) -> tuple[int, str] | None:
+        """The size, and when that was said, of a file that lies there quiet and is not taken yet."""
+        row = self._store.row("SELECT size, updated_at FROM candidates WHERE path = ?", to_text(path))
+        return (row[0], row[1]) if row else None
+
+    def _paged(self, where: str, *values: object) -> Iterator[Known]:
+        page = self._known(f"WHERE {where} ORDER BY id LIMIT {_PAGE}", *values)
+        while page:
+            yield from page
+            page = self._known(f"WHERE {where} AND id > ? ORDER BY id LIMIT {_PAGE}", *values, page[-1].id)
+
+    def _known(self, tail: str, *values: object) -> list[Known]:
+        rows = self._store.rows(f"SELECT {_KNOWN} FROM files {tail}", *values)  # noqa: S608  ours alone
+        return [
+            Known(id_, folder, to_path(path), Identity(size, mtime_ns, inode), *rest)
+            for id_, folder, path, size, mtime_ns, inode, *rest in rows
+        ]
 
     def _files(self, tail: str, *values: object) -> list[FileRow]:
         rows = self._store.rows(f"SELECT {_COLUMNS} FROM files {tail}", *values)  # noqa: S608  ours alone

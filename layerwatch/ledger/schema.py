@@ -32,13 +32,16 @@ CREATE TABLE files (
   claim TEXT,
   created_at TEXT NOT NULL,
   updated_at TEXT NOT NULL,
-  uploaded_at TEXT
+  uploaded_at TEXT,
+  aftermath TEXT CHECK (aftermath IN ('pending', 'done', 'left')),  -- move, delete, receipt; NULL: none wanted
+  aftermath_detail TEXT          -- where the file is now, or why it was left alone
 );
 CREATE UNIQUE INDEX files_version ON files (path, hash);
 CREATE UNIQUE INDEX files_refused ON files (path) WHERE hash IS NULL;
 CREATE INDEX files_dir ON files (dir);
 CREATE INDEX files_status ON files (status);
-CREATE INDEX files_due ON files (next_attempt_at, id) WHERE status = 'queued';
+CREATE INDEX files_due ON files (folder, next_attempt_at, id) WHERE status = 'queued';
+CREATE INDEX files_aftermath ON files (next_attempt_at) WHERE aftermath = 'pending';
 CREATE INDEX files_in_flight ON files (hash) WHERE status = 'uploading';
 CREATE INDEX files_stored ON files (hash) WHERE status = 'uploaded';
 

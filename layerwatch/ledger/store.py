@@ -14,6 +14,7 @@ from layerwatch.errors import AnotherInstance, EnvironmentProblem, LedgerTrouble
 from layerwatch.ledger import schema
 
 BUSY_MS = 10_000
+WAL_MOST_BYTES = 4 * 1024 * 1024
 
 
 def to_text(path: str) -> str | bytes:
@@ -81,10 +82,19 @@ class Store:
     def close(self) -> None:
         self.connection.close()
 
-    def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+    def checkpoint_if_due(self) -> None:
+        """Fold the write-ahead log into the database when it has grown. To be called by one process and thread
+        alone."""
+        try:
+            if os.stat(f"{self.path}-wal").st_size > WAL_MOST_BYTES:
+                self.connection.execute("PRAGMA wal_checkpoint(RESTART)")
+        except (FileNotFoundError, sqlite3.OperationalError):
+            return  # somebody reads for long, or the disk is full: the next time will do
+
+    def rows(self, sql: str, *values: object, **named: object) -> list[tuple[Any, ...]]:
         """What a question answers, all of it. Raises `LedgerTrouble`."""
         try:
-            return self.connection.execute(sql, values).fetchall()
+            return self.connection.execute(sql, named or values).fetchall()
         except sqlite3.OperationalError as error:
             raise LedgerTrouble(f"the ledger {self.path} cannot be read: {error}") from error
 
@@ -129,6 +139,8 @@ def _set_up(connection: sqlite3.Connection) -> None:
     # FULL: a power cut must not forget a file_id, nor, worse, a paid generation.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
+    # Two connections that checkpoint at once may, in SQLite before 3.51.3, lose a transaction: only the daemon does.
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
 
 
 def _switch_to_wal(connection: sqlite3.Connection) -> None:

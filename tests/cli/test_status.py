@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from layerwatch.advice import advice
 from layerwatch.ledger import FolderState, Ledger
 
 from .conftest import HOSTILE, Place
@@ -51,6 +52,7 @@ def test_all_of_it_at_once(place: Place, ledger: Ledger) -> None:
         "in trouble, to be tried again",
         "  concepts/troubled.png",
         "    network: connection refused, next attempt in 2 min",
+        f"    do: {advice('network')}",
     ]
 
 
@@ -62,7 +64,7 @@ def test_json_has_all_of_it_under_the_ledgers_names(place: Place, ledger: Ledger
     waiting = place.waits(ledger, "cut" + HOSTILE)
     told = place.told("status")
     assert told.keys() == {
-        "daemon", "hold", "counts", "folders", "in_flight", "oldest_queued", "candidates", "troubled"
+        "daemon", "hold", "counts", "folders", "in_flight", "oldest_queued", "candidates", "troubled", "failed"
     }  # fmt: skip
     assert told["daemon"] == {"running": False, "pid": None, "version": None, "once": None}
     assert told["counts"] == {"queued": 1, "uploading": 1, "uploaded": 0, "failed": 0, "skipped": 0}

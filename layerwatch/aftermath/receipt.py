@@ -10,9 +10,9 @@ import os
 import stat
 from contextlib import suppress
 
-from layerwatch.confirmed import At, Confirmed, Done, Left, Outcome, Reason, nowhere, why
+from layerwatch.aftermath.confirmed import At, Confirmed, Done, Left, Outcome, Reason, nowhere, why
+from layerwatch.aftermath.placing import NAME_MAX, entered, exchange, give_free_name, give_name, look, sync, take
 from layerwatch.ignore import RECEIPT_SUFFIX
-from layerwatch.placing import NAME_MAX, entered, exchange, give_free_name, give_name, look, sync, take
 
 KEYS = ("file_id", "workspace_id", "sha256", "size_bytes", "content_type", "folder", "path", "uploaded_at")
 MOST_BYTES = 64 * 1024
@@ -37,27 +37,34 @@ def write_receipt(file: Confirmed, beside: str, at: At = nowhere) -> Outcome:
 
 
 def _write(file: Confirmed, fd: int, name: str, at: At) -> None:
-    # Complete receipts only, `ready` to be shown and the one `before`; or what took the name in that moment.
-    ready, before = file.hidden("receipt-ready"), file.hidden("receipt-before")
-    _clear(fd, (ready, before), name)  # an interrupted call left them
+    # `new` may be half written. The others are complete receipts, or what came to the name in the very moment.
+    new, ready, before = (file.hidden(what) for what in ("receipt", "receipt-ready", "receipt-before"))
+    _forget(fd, new)  # an interrupted call left it, and them
+    _clear(fd, (ready, before), name)
     old = _receipt_at(fd, name)
     if old is None and look(fd, name):
         raise FileExistsError(errno.EEXIST, "not ours", name)
     if old and old["path"] == _text(file.path) and str(old["uploaded_at"]) > file.uploaded_at:
         return
     at("examined")
-    _save(file, fd, ready, at)
+    _save(fd, new, _content(file), at)
+    give_name(fd, new, ready)
     at("ready")
     try:
-        _show(fd, ready, before, name, at) if old else give_name(fd, ready, name)
-        at("shown")
-    finally:
+        _show(fd, ready, before if old else None, name, at)
+    except OSError:
         _clear(fd, (ready, before), name)
+        raise
+    at("shown")
+    _clear(fd, (ready, before), name)
+    at("cleared")
     sync(fd)
 
 
-def _show(fd: int, ready: str, before: str, name: str, at: At) -> None:
-    if not exchange(fd, ready, name):
+def _show(fd: int, ready: str, before: str | None, name: str, at: At) -> None:
+    if before is None:
+        give_name(fd, ready, name)
+    elif not exchange(fd, ready, name):
         # Here it takes two steps, and in between there is no receipt.
         take(fd, name, before)
         at("aside")
@@ -72,21 +79,21 @@ def _clear(fd: int, hidden: tuple[str, ...], name: str) -> None:
             give_free_name(fd, each, name)
 
 
-def _save(file: Confirmed, fd: int, ready: str, at: At) -> None:
-    new = file.hidden("receipt")
+def _forget(fd: int, new: str) -> None:
     with suppress(FileNotFoundError):
-        os.unlink(new, dir_fd=fd)  # an interrupted call left it, perhaps half written
+        os.unlink(new, dir_fd=fd)
+
+
+def _save(fd: int, new: str, content: bytes, at: At) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         with open(os.open(new, flags, 0o666, dir_fd=fd), "wb") as receipt:
             at("writing")
-            receipt.write(_content(file))
+            receipt.write(content)
             receipt.flush()
             os.fsync(receipt.fileno())
-        give_name(fd, new, ready)
     except OSError:
-        with suppress(OSError):
-            os.unlink(new, dir_fd=fd)
+        _forget(fd, new)
         raise
 
 

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from layerwatch.aftermath.placing import NAME_MAX
 from layerwatch.notices import name_text
-from layerwatch.placing import NAME_MAX
 from layerwatch.source import Digest, Identity
 
 PREFIX = ".layerwatch-"
-_TAKEN = re.compile(rf"{re.escape(PREFIX)}\d+-[0-9a-f]{{12}}-(?P<name>.+)", re.DOTALL)
+_TAKEN = re.compile(rf"{re.escape(PREFIX)}(?P<id>[0-9]+)-[0-9a-f]{{12}}-(?P<name>.+)", re.DOTALL)
 
 At = Callable[[str], None]
 
@@ -65,10 +65,10 @@ class Confirmed:
         return f"{PREFIX}{what}-{self.id}-{self.digest.sha256[:12]}"
 
 
-def name_of_taken(hidden: str) -> str | None:
-    """The name that the taken file `hidden` had; None when it is not one."""
+def taken_by(hidden: str) -> tuple[int, str] | None:
+    """The row that has taken the file `hidden`, and the name it had; None when it is not a taken file."""
     found = _TAKEN.fullmatch(hidden)
-    return found and found["name"]
+    return (int(found["id"]), found["name"]) if found else None
 
 
 # --- outcomes ---------------------------------------------------------------------------------------------------------

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 from layerwatch import source
-from layerwatch.confirmed import At, Confirmed, Reason, Stay, why
+from layerwatch.aftermath.confirmed import At, Confirmed, Reason, Stay, why
+from layerwatch.aftermath.placing import entered, give_name, numbered, sync
 from layerwatch.errors import JobError
 from layerwatch.notices import name_text
-from layerwatch.placing import entered, give_name, numbered, sync
 
 
 @contextmanager

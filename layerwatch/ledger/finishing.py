@@ -1,0 +1,92 @@
+"""What is still to be done with uploaded files: claimed by one at a time, tried again while it may pass, and noted.
+
+A column beside the status, not a status: the file is uploaded, whatever becomes of its source.
+"""
+
+from dataclasses import dataclass
+
+from layerwatch.ledger.store import Store, to_path
+from layerwatch.ledger.times import iso
+from layerwatch.source import Digest, Identity
+from layerwatch.states import Event, File, move
+
+_PRESENT = "folder IN (SELECT name FROM folders WHERE state IN ('watching', 'polling'))"
+_DUE = f"aftermath = 'pending' AND claim IS NULL AND next_attempt_at <= ? AND {_PRESENT}"
+_FIRST = f"SELECT id FROM files WHERE {_DUE} ORDER BY next_attempt_at LIMIT 1"  # noqa: S608  ours alone
+_COLUMNS = (
+    "id, claim, folder, path, size, mtime_ns, inode, hash, crc32c, content_type, file_id, workspace_id, uploaded_at,"
+    " verified, attempts"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finishing:
+    """A claimed file that is uploaded and not dealt with yet. `uploaded_at` is ISO 8601."""
+
+    id: int
+    claim: str
+    folder: str
+    path: str
+    identity: Identity
+    digest: Digest
+    content_type: str
+    file_id: str
+    workspace_id: str
+    uploaded_at: str
+    verified: str
+    attempts: int
+
+
+class FinishingTable:
+    """The files of one ledger whose aftermath is pending. Times are unix seconds."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def due(self, now: float) -> bool:
+        """Whether there is one that could be claimed."""
+        return self._store.row(_FIRST, iso(now)) is not None
+
+    def claim(self, claim: str, now: float) -> Finishing | None:
+        """Take one that is due; None when none is. Costs no commit when there is none."""
+        if not self.due(now):
+            return None
+        with self._store.write() as connection:
+            row = connection.execute(
+                f"UPDATE files SET claim = ? WHERE id = ({_FIRST}) RETURNING {_COLUMNS}",  # noqa: S608  ours alone
+                (claim, iso(now)),
+            ).fetchone()
+        if row is None:
+            return None
+        id_, claimed, folder, path, size, mtime_ns, inode, sha256, crc32c, *rest = row
+        identity, digest = Identity(size, mtime_ns, inode), Digest(sha256, crc32c)
+        return Finishing(id_, claimed, folder, to_path(path), identity, digest, *rest)
+
+    def finished(self, job: Finishing, *, done: bool, detail: str, code: str | None, now: float) -> None:
+        """It is done, or left alone for good; `detail` says where the file is, or why."""
+        status = move(File.UPLOADED, Event.FINISHED)
+        with self._store.write() as connection:
+            connection.execute(
+                "UPDATE files SET aftermath = ?, aftermath_detail = ?, claim = NULL, next_attempt_at = NULL,"
+                " updated_at = ?, attempts = 0 WHERE id = ? AND claim = ?",
+                ("done" if done else "left", detail, iso(now), job.id, job.claim),
+            )
+            connection.execute(
+                "INSERT INTO history (item, item_id, at, event, status, error_code, detail)"
+                " VALUES ('file', ?, ?, ?, ?, ?, ?)",
+                (job.id, iso(now), Event.FINISHED, status, code, detail),
+            )
+
+    def again(self, job: Finishing, detail: str, due: float) -> None:
+        """Not now, for a reason that may pass: again at `due`."""
+        with self._store.write() as connection:
+            connection.execute(
+                "UPDATE files SET aftermath_detail = ?, claim = NULL, next_attempt_at = ?, attempts = attempts + 1"
+                " WHERE id = ? AND claim = ?",
+                (detail, iso(due), job.id, job.claim),
+            )
+
+    def recover(self) -> None:
+        """At a start: whoever had claimed one is no more."""
+        with self._store.write() as connection:
+            connection.execute("UPDATE files SET claim = NULL WHERE aftermath = 'pending' AND claim IS NOT NULL")

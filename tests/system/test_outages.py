@@ -1,0 +1,114 @@
+"""What the world does to a daemon in its months: the API away, the token refused, the disk full. Survived without a
+restart."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from layerwatch.samples import sample
+from tests.system.conftest import Site, until
+
+KIB = 1024
+
+
+def drop(site: Site, *seeds: int) -> None:
+    for seed in seeds:
+        (site.drop / f"{seed}.png").write_bytes(sample("png", seed, 50 * KIB))
+
+
+def watching(site: Site) -> None:
+    until(lambda: "watching" in site.said(), "the watch")
+
+
+def test_while_the_api_is_away_everything_waits_and_then_goes_on(site: Site) -> None:
+    site.configure(folder='settle = "100ms"', upload="max_attempts = 2")
+    daemon = site.start()
+    watching(site)
+    site.sandbox.stop()
+    drop(site, *range(10))
+    until(lambda: "everything waits" in site.said(), "word of it")
+    until(lambda: "cannot connect" in site.call("status").stdout, "status that tells it")
+    assert site.statuses() == {"queued": 10}, "nobody is given up"
+    site.sandbox.start()
+    until(lambda: site.statuses() == {"uploaded": 10}, "all of them, once it is back")
+    assert "cannot connect" not in site.call("status").stdout
+    assert site.end(daemon) == 0
+
+
+def test_while_the_token_is_refused_everything_waits_and_then_goes_on(site: Site) -> None:
+    site.configure(folder='settle = "100ms"', upload="max_attempts = 2")
+    daemon = site.start()
+    watching(site)
+    good, site.sandbox.token = site.sandbox.token, "another"
+    drop(site, *range(10))
+    until(lambda: "does not take the token" in site.call("status").stdout, "status that tells it")
+    assert site.statuses() == {"queued": 10}
+    site.sandbox.token = good
+    until(lambda: site.statuses() == {"uploaded": 10}, "all of them, once it is taken again")
+    assert site.end(daemon) == 0
+    assert "everything waits" in site.said()
+
+
+def test_started_while_the_api_is_away_it_waits_for_it(site: Site) -> None:
+    site.configure(folder='settle = "100ms"')
+    site.sandbox.stop()
+    drop(site, 1)
+    daemon = site.start()
+    watching(site)
+    until(lambda: site.statuses() == {"queued": 1}, "the file to be recorded all the same")
+    site.sandbox.start()
+    until(lambda: site.statuses() == {"uploaded": 1}, "the file, once the API is there")
+    assert site.end(daemon) == 0
+
+
+def test_a_run_that_ends_by_itself_gives_up_on_an_api_that_stays_away(site: Site) -> None:
+    site.configure(folder='settle = "100ms"')
+    site.sandbox.stop()
+    drop(site, 1)
+    result = site.once()
+    assert result.returncode == 1
+    assert "cannot connect" in result.stderr
+    assert site.statuses() == {"queued": 1}
+    site.sandbox.start()
+    assert site.once().returncode == 0
+
+
+def may_mount() -> bool:
+    attempt = ["unshare", "-rm", "mount", "-t", "tmpfs", "t", "/mnt"]
+    return (
+        shutil.which("unshare") is not None
+        and subprocess.run(attempt, check=False, capture_output=True).returncode == 0
+    )
+
+
+def said_uploaded(site: Site) -> int:
+    return sum(event["event"] == "uploaded" for event in site.events())
+
+
+@pytest.mark.skipif(not may_mount(), reason="this machine lets nobody mount a filesystem of their own")
+def test_a_disk_that_fills_up_and_is_freed_again_is_survived(site: Site) -> None:
+    site.configure(folder='settle = "100ms"')
+    site.ledger.parent.mkdir()
+    mounted = ["unshare", "-rm", "sh", "-c", f'mount -t tmpfs -o size=1M t {site.ledger.parent}; exec "$@"', "sh"]
+    daemon = site.start(inside=mounted)
+    watching(site)
+    inside = Path(f"/proc/{daemon.pid}/root{site.ledger.parent}")
+
+    fill = os.open(inside / "fill", os.O_WRONLY | os.O_CREAT)
+    for size in (64 * KIB, KIB, 1):
+        try:
+            while True:
+                os.write(fill, b"\0" * size)
+        except OSError:
+            continue
+    os.close(fill)
+    drop(site, *range(20))
+    until(lambda: "cannot be written" in site.said(), "word of it")
+    assert daemon.poll() is None
+    (inside / "fill").unlink()
+    until(lambda: said_uploaded(site) == 20, "all of them, once there is room")
+    assert site.end(daemon) == 0
+    assert len(site.sandbox.objects) == 20

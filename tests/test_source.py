@@ -1,0 +1,227 @@
+"""A file of somebody else's is opened only when it is a regular file in its place, and hashed as it is."""
+
+import hashlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import google_crc32c
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from layerwatch import source
+from layerwatch.errors import Code, JobError, Superseded, TryAgain
+from layerwatch.source import BLOCK, Identity
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    root = tmp_path.resolve() / "drop"
+    root.mkdir()
+    return root
+
+
+@pytest.fixture(autouse=True)
+def no_signal_for_a_lease() -> Iterator[None]:
+    """The kernel sends it to who holds a lease that is in the way: the test is to fail then, not to be killed."""
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGIO, before)
+
+
+@contextmanager
+def holding(content: bytes) -> Iterator[int]:
+    with tempfile.TemporaryFile() as file:
+        file.write(content)
+        file.flush()
+        yield file.fileno()
+
+
+def refused(path: Path, root: Path, kind: type[JobError]) -> Code:
+    with pytest.raises(kind) as caught, source.opened(str(path), str(root)):
+        pass
+    return caught.value.code
+
+
+# --- opening ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_regular_file_is_opened_for_reading_only_and_closed_again(root: Path) -> None:
+    (root / "a.png").write_bytes(b"abc")
+    with source.opened(str(root / "a.png"), str(root)) as fd:
+        assert os.pread(fd, 9, 0) == b"abc"
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.write(fd, b"x")
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)
+
+
+def test_a_file_below_the_root_of_everything_is_in_its_place(root: Path) -> None:
+    (root / "a.png").write_bytes(b"abc")
+    with source.opened(str(root / "a.png"), "/") as fd:
+        assert os.pread(fd, 9, 0) == b"abc"
+
+
+def test_a_name_that_is_not_utf8_is_opened(root: Path) -> None:
+    path = os.fsdecode(os.fsencode(root) + b"/\xff\n.png")
+    Path(path).write_bytes(b"abc")
+    with source.opened(path, str(root)) as fd:
+        assert os.pread(fd, 9, 0) == b"abc"
+
+
+def test_what_is_not_there_has_vanished(root: Path) -> None:
+    (root / "file").write_bytes(b"x")
+    assert refused(root / "a.png", root, Superseded) is Code.VANISHED
+    assert refused(root / "file" / "a.png", root, Superseded) is Code.VANISHED
+
+
+def test_a_link_is_not_followed(root: Path) -> None:
+    (root / "real.png").write_bytes(b"abc")
+    (root / "link.png").symlink_to(root / "real.png")
+    assert refused(root / "link.png", root, Superseded) is Code.UNSUPPORTED_TYPE
+
+
+def test_what_is_not_a_regular_file_is_not_opened_and_holds_nobody_up(root: Path) -> None:
+    os.mkfifo(root / "fifo")
+    (root / "folder").mkdir()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(root / "socket"))
+        for name in ("fifo", "folder", "socket"):
+            assert refused(root / name, root, Superseded) is Code.UNSUPPORTED_TYPE, name
+    assert refused(Path("/dev/null"), Path("/dev"), Superseded) is Code.UNSUPPORTED_TYPE
+
+
+def test_a_folder_that_became_a_link_out_of_the_root_is_not_followed(root: Path) -> None:
+    # Its name begins like the root's: only a whole component counts.
+    outside = root.parent / "drop-of-somebody-else"
+    outside.mkdir()
+    (outside / "a.png").write_bytes(b"secret")
+    (root / "sub").symlink_to(outside)
+    assert refused(root / "sub" / "a.png", root, Superseded) is Code.UNSUPPORTED_TYPE
+
+
+def test_a_folder_that_became_a_link_to_another_one_in_the_root_is_harmless(root: Path) -> None:
+    (root / "real").mkdir()
+    (root / "real" / "a.png").write_bytes(b"abc")
+    (root / "sub").symlink_to(root / "real")
+    with source.opened(str(root / "sub" / "a.png"), str(root)) as fd:
+        assert os.pread(fd, 9, 0) == b"abc"
+
+
+def test_what_cannot_be_opened_may_be_readable_later_and_says_for_whom(root: Path) -> None:
+    with pytest.raises(TryAgain, match=f"uid {os.geteuid()}, gid {os.getegid()}") as caught:
+        source.opened(str(root / ("a" * 300)), str(root)).__enter__()
+    assert caught.value.code is Code.UNREADABLE
+
+
+# --- who it is --------------------------------------------------------------------------------------------------------
+
+
+def test_another_size_time_or_inode_is_another_identity(root: Path) -> None:
+    path = root / "a.png"
+    path.write_bytes(b"abc")
+    os.utime(path, ns=(1, 1_000_000_007))
+    before = source.identity(path.stat())
+    assert before == Identity(3, 1_000_000_007, path.stat().st_ino)
+    os.utime(path, ns=(1, 1_000_000_008))
+    assert source.identity(path.stat()) != before
+    os.utime(path, ns=(1, 1_000_000_007))
+    assert source.identity(path.stat()) == before
+    (root / "b.png").write_bytes(b"xyz")
+    os.utime(root / "b.png", ns=(1, 1_000_000_007))
+    (root / "b.png").rename(path)
+    assert source.identity(path.stat()) != before
+
+
+WRITER = "import sys; file = open(sys.argv[1], 'r+b'); print('open', flush=True); sys.stdin.read()"
+
+
+def test_another_program_that_has_it_open_for_writing_is_seen(root: Path) -> None:
+    path = root / "a.png"
+    path.write_bytes(b"abc")
+    with source.opened(str(path), str(root)) as fd:
+        assert not source.being_written(fd)
+        command = [sys.executable, "-c", WRITER, str(path)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as writer:
+            assert writer.stdout is not None
+            writer.stdout.readline()
+            assert source.being_written(fd)
+            writer.communicate(b"")
+        assert not source.being_written(fd)
+
+
+def test_the_lease_is_given_back_so_that_no_writer_waits(root: Path) -> None:
+    path = root / "a.png"
+    path.write_bytes(b"abc")
+    with source.opened(str(path), str(root)) as fd:
+        assert not source.being_written(fd)
+        os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))  # with the lease still held: BlockingIOError
+
+
+def test_where_it_cannot_be_told_nobody_is_held_up() -> None:
+    with open("/dev/null", "rb") as device:
+        assert not source.being_written(device.fileno())
+
+
+# --- hashes -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_hashes_are_the_ones_the_world_knows() -> None:
+    with holding(b"123456789") as fd:
+        digest = source.digest(fd, 9)
+        assert source.md5(fd, 9).hex() == "25f9e794323b453885f5181f1b624d0b"
+    assert digest is not None
+    assert digest.crc32c == 0xE3069283
+    assert digest.sha256 == "15e2b0d3c33891ebb0f1ef609ec419420c20e320ce94c65fbc8c3312448eb225"
+
+
+contents = st.tuples(st.binary(min_size=1, max_size=40), st.integers(0, 2 * BLOCK + 5)).map(
+    lambda pair: (pair[0] * (pair[1] // len(pair[0]) + 1))[: pair[1]]
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(contents, st.floats(0, 1), st.floats(0, 1))
+def test_blocks_are_the_bytes_and_the_hashes_are_of_them_alone(content: bytes, one: float, two: float) -> None:
+    first, end = sorted((int(one * len(content)), int(two * len(content))))
+    with holding(content) as fd:
+        assert b"".join(source.blocks(fd, first, end)) == content[first:end]
+        assert all(len(block) <= BLOCK for block in source.blocks(fd, first, end))
+        digest = source.digest(fd, end)
+        assert source.md5(fd, end) == hashlib.md5(content[:end]).digest()
+        assert os.lseek(fd, 0, os.SEEK_CUR) == len(content)  # the descriptor never moves
+    assert digest is not None
+    assert digest.sha256 == hashlib.sha256(content[:end]).hexdigest()
+    assert digest.crc32c == google_crc32c.value(content[:end])
+
+
+def test_a_file_that_became_shorter_is_not_the_one_that_was_found() -> None:
+    with holding(b"x" * 1000) as fd:
+        for read in (lambda: source.digest(fd, 1001), lambda: source.md5(fd, 1001)):
+            with pytest.raises(Superseded) as caught:
+                read()
+            assert caught.value.code is Code.CHANGED
+
+
+def test_hashing_ends_when_it_is_time_to_end() -> None:
+    answers = iter((False, True))
+    with holding(b"x" * 3 * BLOCK) as fd:
+        assert source.digest(fd, 3 * BLOCK, stopping=lambda: next(answers)) is None
+    assert list(answers) == []
+
+
+def test_a_fault_of_the_disk_in_mid_read_may_pass() -> None:
+    fd = os.open("/proc/self/mem", os.O_RDONLY)  # nothing is mapped at address 0: EIO
+    try:
+        with pytest.raises(TryAgain) as caught:
+            list(source.blocks(fd, 0, 10))
+    finally:
+        os.close(fd)
+    assert caught.value.code is Code.UNREADABLE

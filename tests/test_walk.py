@@ -1,0 +1,157 @@
+"""A walk finds every file that is somebody's work, and follows nothing out of the folder."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from layerwatch import source
+from layerwatch.ignore import Selection
+from layerwatch.walk import Directory, walk
+
+ALL = Selection()
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path.resolve()
+
+
+def put(path: Path, content: bytes = b"x") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def walked(
+    root: Path, start: Path | None = None, selection: Selection = ALL, *, recursive: bool = True
+) -> list[Directory]:
+    return list(walk(str(start or root), str(root), selection, recursive=recursive))
+
+
+def names(directories: list[Directory], root: Path) -> set[str]:
+    return {os.path.relpath(path, root) for directory in directories for path, _ in directory.files}
+
+
+def test_each_file_comes_with_its_directory_and_who_it_is(root: Path) -> None:
+    top, deep = put(root / "a.png", b"abc"), put(root / "sub" / "deep" / "b.png")
+    found = {directory.path: directory for directory in walked(root)}
+    assert set(found) == {str(root), str(root / "sub"), str(root / "sub" / "deep")}
+    assert found[str(root)].files == [(str(top), source.identity(top.stat()))]
+    assert found[str(deep.parent)].files == [(str(deep), source.identity(deep.stat()))]
+    assert all(not directory.error for directory in found.values())
+
+
+def test_not_recursive_means_the_folder_alone(root: Path) -> None:
+    put(root / "a.png")
+    put(root / "sub" / "b.png")
+    assert names(walked(root, recursive=False), root) == {"a.png"}
+
+
+def test_it_may_begin_below_the_root_and_judges_by_the_path_from_there(root: Path) -> None:
+    put(root / "a.png")
+    put(root / "shots" / "b.png")
+    put(root / "shots" / "old" / "c.png")
+    selection = Selection(exclude=("shots/old",))
+    assert names(walked(root, root / "shots", selection), root) == {"shots/b.png"}
+
+
+def test_what_is_nobodys_work_is_neither_listed_nor_entered(root: Path) -> None:
+    for name in ("a.png", ".a.png", "a.part", ".git/b.png", "generated/c.png", "sub/d.png", "sub/d.gif"):
+        put(root / name)
+    selection = Selection(include=("*.png",), own=("generated",))
+    found = walked(root, selection=selection)
+    assert names(found, root) == {"a.png", "sub/d.png"}
+    assert {directory.path for directory in found} == {str(root), str(root / "sub")}
+
+
+def test_links_and_pipes_are_listed_as_files_and_no_link_is_walked(
+    root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    put(outside / "secret.png")
+    (root / "folder").symlink_to(outside)
+    (root / "loop").symlink_to(root)
+    (root / "nowhere").symlink_to(root / "missing")
+    os.mkfifo(root / "pipe")
+    found = walked(root)
+    assert [directory.path for directory in found] == [str(root)]
+    assert names(found, root) == {"folder", "loop", "nowhere", "pipe"}
+
+
+def test_names_that_are_not_utf8_come_through(root: Path) -> None:
+    name = os.fsencode(root) + b"/\xff\n\xe9.png"
+    Path(os.fsdecode(name)).write_bytes(b"x")
+    ((path, _),) = walked(root)[0].files
+    assert os.fsencode(path) == name
+
+
+def test_what_is_not_there_or_no_directory_says_why_and_ends_nothing(root: Path) -> None:
+    (missing,) = walked(root, root / "missing")
+    assert (missing.files, missing.error) == ([], "no such file or directory")
+    (file,) = walked(root, put(root / "a.png"))
+    assert (file.files, file.error) == ([], "not a directory")
+
+
+# Permission bits do not bind root: who is root becomes nobody for this.
+UNREADABLE = """
+import os, sys
+from layerwatch.ignore import Selection
+from layerwatch.walk import walk
+if os.geteuid() == 0:
+    os.setgroups([]), os.setgid(65534), os.setuid(65534)
+for directory in walk(sys.argv[1], sys.argv[1], Selection(), recursive=True):
+    print(directory.path, [path for path, _ in directory.files], directory.error)
+"""
+
+
+def test_a_directory_that_cannot_be_read_says_so_and_the_others_are_walked() -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(os.path.realpath(temporary))
+        put(root / "open" / "a.png")
+        put(root / "shut" / "b.png")
+        for path, mode in ((root, 0o755), (root / "shut", 0)):
+            path.chmod(mode)
+        command = [sys.executable, "-c", UNREADABLE, str(root)]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        (root / "shut").chmod(0o700)
+    assert f"{root}/shut [] permission denied" in said
+    assert f"{root}/open ['{root}/open/a.png'] \n" in said
+
+
+def test_a_file_that_goes_while_it_is_walked_is_passed_over(root: Path) -> None:
+    for number in range(300):
+        put(root / f"sub{number % 3}" / f"{number}.png")
+    found = 0
+    for directory in walk(str(root), str(root), ALL, recursive=True):
+        assert not directory.error
+        found += len(directory.files)
+        for path, _ in directory.files:
+            os.unlink(path)
+    assert found == 300
+
+
+parts = st.lists(st.sampled_from(("a", "b", ".git", "old")), max_size=3)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(parts, st.sampled_from(("x.png", "y.gif", "z.tmp"))), max_size=12), st.booleans())
+def test_what_is_walked_is_exactly_what_the_selection_takes(
+    files: list[tuple[list[str], str]], recursive: bool
+) -> None:
+    selection = Selection(include=("*.png", "*.tmp"), exclude=("a/old",))
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(os.path.realpath(temporary))
+        there = {"/".join((*parents, name)) for parents, name in files}
+        for relative in there:
+            put(root / relative)
+        expected = {path for path in there if selection.why_not(path) is None and (recursive or "/" not in path)}
+        found = [
+            path for directory in walked(root, selection=selection, recursive=recursive) for path, _ in directory.files
+        ]
+        assert sorted(os.path.relpath(path, root) for path in found) == sorted(expected)
