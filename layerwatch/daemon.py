@@ -47,6 +47,7 @@ TWIN_S = 1.0
 # After these somebody who sleeps may have something to do: a twin, or everything.
 RINGING = frozenset(("uploaded", "postponed", "failed", "superseded", "resumed"))
 CLOCK_SLACK_S = 5.0
+TROUBLE_QUIET_S = 60.0
 
 
 class Doorbell:
@@ -98,6 +99,7 @@ class Daemon:
         self._signals: list[int] = []
         self._asked_to_stop = False
         self._clock_offset_s = time.time() - time.monotonic()
+        self._quiet_until = 0.0
         self._noted_hold: tuple[str, str] | None = None
         self._wake: Callable[[], None] = lambda: None
 
@@ -339,6 +341,11 @@ class Daemon:
             self._failed += 1
         if notice.event in RINGING:
             self._doorbell.ring()
+        if notice.event == "ledger_trouble":
+            # Every thread meets it, every second: said once a minute.
+            if time.monotonic() < self._quiet_until:
+                return
+            self._quiet_until = time.monotonic() + TROUBLE_QUIET_S
         self._outside(notice)
 
     def _signals_caught(self) -> "_Signals":

@@ -219,7 +219,7 @@ def test_a_touch_between_two_chunks_sends_it_back_to_the_queue_not_away(bench: B
             os.utime(path, ns=(1, 1))
             bench.record(Path(path))
 
-    files.save_progress = save_and_touch  # type: ignore[method-assign]
+    files.save_progress = save_and_touch  # type: ignore[assignment,method-assign]
     bench.steps(pipeline)
     assert touched
     assert bench.row(path).status == "uploaded"

@@ -104,7 +104,8 @@ def _emit(now: Situation, audit: "Audit") -> int:
     counts = Counter[str]()
     click.echo('{"findings": [', nl=False)
     for finding in audit.findings():
-        text = json.dumps(asdict(finding) | {"do": what_to_do(now, finding)})
+        values = {name: getattr(finding, name) for name in finding.__slots__}  # `asdict` would copy each of them
+        text = json.dumps(values | {"do": what_to_do(now, finding)})
         click.echo((", " if counts.total() else "") + redact(text), nl=False)
         counts[finding.kind] += 1
     rest = {"counts": {str(kind): counts[kind] for kind in Kind}, "folders": [asdict(it) for it in audit.checked]}

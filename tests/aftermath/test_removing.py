@@ -6,7 +6,7 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -395,6 +395,15 @@ def test_what_was_renamed_says_so(world: World) -> None:
 
 def rename_out(world: World) -> None:
     world.path.rename(world.done / "a.png")
+
+
+@pytest.fixture
+def watch() -> Iterator[Watch]:
+    watch = Watch(lambda: None)
+    watch.start()
+    yield watch
+    watch.stop()
+    watch.join(PATIENCE_S)
 
 
 def delay_s(watch: Watch, world: World, act: Callable[[World], object]) -> float:

@@ -145,11 +145,26 @@ def test_a_scan_passes_over_what_is_known_of_a_directory_and_nothing_else(ledger
     assert not ledger.files.is_known("/drop/b.png", Identity(1, 1, 7))
 
 
-@pytest.mark.parametrize("code", [Code.VANISHED, Code.CHANGED, Code.UNREADABLE])
-def test_what_could_not_be_judged_is_looked_at_again(ledger: Ledger, code: Code) -> None:
-    record(ledger, refusal(code=code))
+def test_what_could_not_be_read_is_looked_at_again(ledger: Ledger) -> None:
+    record(ledger, refusal(code=Code.UNREADABLE))
     assert ledger.files.known("/drop") == {}
     assert not ledger.files.is_known("/drop/a.png", refusal().identity)
+
+
+@pytest.mark.parametrize("error", [Superseded(Code.VANISHED, "gone"), Superseded(Code.CHANGED, "changed")])
+def test_what_was_gone_before_it_was_stored_is_looked_at_again(ledger: Ledger, error: Superseded) -> None:
+    record(ledger, version())
+    job = claimed(ledger)
+    assert ledger.files.is_known("/drop/a.png", job.identity)
+    faulted(ledger, job, error)
+    assert ledger.files.known("/drop") == {}
+    assert not ledger.files.is_known("/drop/a.png", job.identity)
+
+
+def test_what_has_failed_is_known_and_not_looked_at_again(ledger: Ledger) -> None:
+    record(ledger, version())
+    faulted(ledger, claimed(ledger), Final(Code.REJECTED, "no"))
+    assert ledger.files.is_known("/drop/a.png", version().identity)
 
 
 def test_names_that_are_not_utf8_are_kept_to_the_byte(ledger: Ledger, path: str) -> None:

@@ -116,7 +116,8 @@ path = "{self.drop}"
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def events(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.said().splitlines() if line.startswith("{")]
+        whole, _, _ = self.said().rpartition("\n")  # the last line may be half written
+        return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
 
     def end(self, process: subprocess.Popen[bytes]) -> int:
         process.send_signal(signal.SIGTERM)

@@ -92,13 +92,13 @@ def said_uploaded(site: Site) -> int:
 def test_a_disk_that_fills_up_and_is_freed_again_is_survived(site: Site) -> None:
     site.configure(folder='settle = "100ms"')
     site.ledger.parent.mkdir()
-    mounted = ["unshare", "-rm", "sh", "-c", f'mount -t tmpfs -o size=1M t {site.ledger.parent}; exec "$@"', "sh"]
+    mounted = ["unshare", "-rm", "sh", "-c", f'mount -t tmpfs -o size=16M t {site.ledger.parent}; exec "$@"', "sh"]
     daemon = site.start(inside=mounted)
     watching(site)
     inside = Path(f"/proc/{daemon.pid}/root{site.ledger.parent}")
 
     fill = os.open(inside / "fill", os.O_WRONLY | os.O_CREAT)
-    for size in (64 * KIB, KIB, 1):
+    for size in (1024 * KIB, KIB, 1):
         try:
             while True:
                 os.write(fill, b"\0" * size)
