@@ -10,12 +10,12 @@ from layerwatch.errors import Code
 _ADVICE = MappingProxyType(
     {
         Code.UNSUPPORTED_TYPE: "save it as JPEG, PNG, WebP, MP4, MP3 or WAV and put the file itself there, no link;"
-        " what never shall be taken, leave out with the folder's `exclude`",
+        " what should never be taken, leave out with the folder's `exclude`",
         Code.TOO_LARGE: "make it smaller; only if Layer takes files of that size, raise `max_file_size`",
         Code.EMPTY: "write it again, with its content; what is always empty, leave out with the folder's `exclude`",
         Code.INCOMPLETE: "write it again, to its end; if its program rests that long while it writes, raise the"
         " folder's `incomplete_after`",
-        Code.VANISHED: "put it back if it shall be uploaded; whoever clears the folder should wait until"
+        Code.VANISHED: "put it back if it should be uploaded; whoever clears the folder should wait until"
         " `layerwatch ls` says `uploaded`",
         Code.UNREADABLE: "let the user that layerwatch runs as read it, and the folders above it; a skipped file is"
         " looked at again by the next scan, a failed one after `layerwatch retry`",
@@ -36,7 +36,7 @@ _ADVICE = MappingProxyType(
         " `base_url`",
         Code.CORRUPT: "look for what changes data on its way (a proxy, a failing disk or network card), then"
         " `layerwatch retry`",
-        Code.EXISTING: "touch it, or copy it there again, if it shall be uploaded: it is left alone because of"
+        Code.EXISTING: "touch it, or copy it there again, if it should be uploaded: it is left alone because of"
         " `existing`",
         Code.INTERNAL: "report it, with the traceback that `layerwatch show` has: it is a fault of layerwatch;"
         " `layerwatch retry` tries once more",

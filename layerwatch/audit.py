@@ -40,7 +40,8 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that does not go together. `file` is the row's id, None where there is no row."""
+    """One thing that does not go together. `file` is the row's id, None where there is no row; `gone`: its file is no
+    longer there."""
 
     kind: Kind
     folder: str
@@ -49,6 +50,7 @@ class Finding:
     file: int | None = None
     status: str | None = None
     error_code: str | None = None
+    gone: bool = False
 
 
 @dataclass(slots=True)
@@ -154,7 +156,7 @@ class Audit:
         known = newest if _is(newest, identity) else self._version(newest.path, identity)
         if known is None:
             if self._is_news(place, newest.path, identity):
-                yield _finding(Kind.CHANGED, newest, f"not the version that is {newest.status}")
+                yield _finding(Kind.CHANGED, newest, f"not the {newest.status} one")
         elif known.status == File.SKIPPED:
             place.checked.refused += 1
         elif self._rehash and known.hash:
@@ -200,8 +202,9 @@ class Audit:
             is_it = source.identity(status) == known.identity
         else:
             is_it = self._reports.known_at(known.path)[0].id == known.id
-        gone = ", and no longer there" if isinstance(status, _Gone) else ""
-        return _finding(Kind.FAILED, known, f"{known.error_code}{gone}") if is_it else None
+        gone = isinstance(status, _Gone)
+        detail = f"{known.error_code}, and no longer there" if gone else str(known.error_code)
+        return _finding(Kind.FAILED, known, detail, gone=gone) if is_it else None
 
     def _stuck(self) -> Iterator[Finding]:
         now, daemon = self._moment.now, self._moment.daemon
@@ -286,7 +289,8 @@ class _Place:
             return
         if self._now_there() != self._device:
             raise _WentAway
-        yield _finding(Kind.MISSING, known, "queued, never uploaded" if known.status == File.QUEUED else "uploaded")
+        detail = "queued, never uploaded" if known.status == File.QUEUED else "uploaded"
+        yield _finding(Kind.MISSING, known, detail, gone=True)
 
     def _keeps(self, known: Known) -> bool:
         """Whether the file is to stay where it is, as far as layerwatch is concerned."""
@@ -339,5 +343,5 @@ def _is(known: Known, identity: Identity) -> bool:
     return known.identity == identity and not says_gone
 
 
-def _finding(kind: Kind, known: Known, detail: str) -> Finding:
-    return Finding(kind, known.folder, known.path, detail, known.id, known.status, known.error_code)
+def _finding(kind: Kind, known: Known, detail: str, *, gone: bool = False) -> Finding:
+    return Finding(kind, known.folder, known.path, detail, known.id, known.status, known.error_code, gone)

@@ -153,7 +153,7 @@ class Daemon:
 
     def _prepare(self, ledger: Ledger) -> None:
         settings, now = self._settings, time.time()
-        for text in settings.warnings:
+        for text in (*settings.warnings, *_without_effect(settings)):
             self._tell(Notice("configuration", text, logging.WARNING))
         ledger.facts.forget_folders_but([folder.name for folder in settings.folders])
         ledger.facts.nothing_seen_yet(now)
@@ -395,6 +395,18 @@ class _Signals:
         if ready:
             with suppress(BlockingIOError):
                 self._reader.recv(64)
+
+
+def _without_effect(settings: Settings) -> list[str]:
+    """What is configured, and nothing is done about in this version: said, so that nobody relies on it."""
+    given = {
+        "[[folders.rules]]": any(folder.rules for folder in settings.folders),
+        "[budget]": settings.budget != type(settings.budget)(),
+        "[http] listen": settings.http.listen is not None,
+    }
+    return [
+        f"{key} has no effect in this version: no generation is fired, no page served" for key in given if given[key]
+    ]
 
 
 def _policy(folder: Folder) -> Policy:

@@ -95,7 +95,7 @@ def test_a_file_that_is_gone_is_missing_and_so_is_one_of_a_directory_that_is_gon
     top = place.root / name.split("/", maxsplit=1)[0]
     shutil.rmtree(top) if top.is_dir() else top.unlink()
     assert found(place, ledger) == [
-        Finding(Kind.MISSING, "concepts", f"{place.root}/{name}", "queued, never uploaded", id_, "queued", None)
+        Finding(Kind.MISSING, "concepts", f"{place.root}/{name}", "queued, never uploaded", id_, "queued", None, True)
     ]
 
 
@@ -238,7 +238,7 @@ def test_what_lies_there_is_not_what_is_known(place: Place, ledger: Ledger) -> N
     place.upload(ledger)
     place.write(HOSTILE, b"another")
     (finding,) = found(place, ledger)
-    assert (finding.kind, finding.file, finding.detail) == (Kind.CHANGED, id_, "not the version that is uploaded")
+    assert (finding.kind, finding.file, finding.detail) == (Kind.CHANGED, id_, "not the uploaded one")
 
 
 def test_an_older_version_that_was_put_back_is_known(place: Place, ledger: Ledger) -> None:

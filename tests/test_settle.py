@@ -4,7 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from layerwatch.settle import Candidate, Settle
+from layerwatch.settle import RESTLESS, Candidate, Settle
 from layerwatch.source import Identity
 
 A, B = Identity(10, 1, 1), Identity(20, 2, 1)
@@ -134,6 +134,15 @@ def test_what_has_to_be_quiet_for_longer_after_it_was_put_off_is_settling_again(
     assert (settle.settling, settle.waiting) == (1, [])
 
 
+def test_nobody_waits_for_the_end_of_a_file_that_somebody_goes_on_writing() -> None:
+    settle = Settle()
+    for second in range(RESTLESS + 1):
+        assert settle.settling == (second > 0)
+        settle.see("a", Identity(second, second, 1), now=second, quiet_s=2)
+    assert settle.settling == 0
+    assert due_paths(settle, RESTLESS + 2) == ["a"]
+
+
 def test_what_is_dropped_or_cleared_is_forgotten() -> None:
     settle = Settle()
     for path in ("a", "b", "c"):
@@ -163,6 +172,7 @@ class Quiet(RuleBasedStateMachine):
         self.settle = Settle()
         self.now = 0.0
         self.changed: dict[str, tuple[Identity, float, float]] = {}  # identity, since, shortest quiet time asked for
+        self.restless: dict[str, int] = {}  # how often it was another file at the next look
         self.held: Candidate | None = None
 
     @rule(path=st.sampled_from("abc"), size=st.integers(0, 2), quiet_s=st.sampled_from((0.2, 2.0, 5.0)))
@@ -171,6 +181,7 @@ class Quiet(RuleBasedStateMachine):
         before = self.changed.get(path)
         same = before is not None and before[0] == identity
         since, shortest = (before[1], min(before[2], quiet_s)) if before and same else (self.now, quiet_s)
+        self.restless[path] = self.restless.get(path, -1) + (not same)
         self.changed[path] = identity, since, shortest
         self.settle.see(path, identity, self.now, quiet_s)
         self.held = None
@@ -194,7 +205,7 @@ class Quiet(RuleBasedStateMachine):
         assert self.held is not None
         if decision == "drop":
             self.settle.drop(self.held.path)
-            del self.changed[self.held.path]
+            del self.changed[self.held.path], self.restless[self.held.path]
         elif decision == "put off":
             self.settle.put_off(self.held, self.now, "not whole")
         else:
@@ -205,7 +216,9 @@ class Quiet(RuleBasedStateMachine):
     def remembers_exactly_what_is_undecided(self) -> None:
         assert len(self.settle) == len(self.changed)
         assert all(path in self.settle for path in self.changed)
-        assert self.settle.settling + len(self.settle.waiting) == len(self.changed)
+        waiting = {candidate.path for candidate in self.settle.waiting}
+        restless = {path for path, changes in self.restless.items() if changes >= RESTLESS}
+        assert self.settle.settling == len(set(self.changed) - waiting - restless)
 
     def teardown(self) -> None:
         for path, (identity, _, _) in self.changed.items():

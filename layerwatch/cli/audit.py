@@ -67,7 +67,7 @@ def what_to_do(now: Situation, finding: "Finding") -> str:
     """One sentence for a person."""
     runs = now.pid is not None
     match str(finding.kind):
-        case "missing" if finding.status == File.QUEUED:
+        case "missing" | "failed" if finding.gone and finding.status != File.UPLOADED:
             return "put them back, for Layer never got them; if they are not wanted, there is nothing to do"
         case "missing":
             return "nothing, if somebody took them away: Layer has them; else put them back"

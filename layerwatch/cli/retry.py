@@ -80,8 +80,8 @@ def command(
     """Put failed files back in the queue, with all their attempts before them.
 
     PATH may be relative, or begin with a folder's name, as `ls` shows it. A number is an ID; write ./7 for a file
-    called 7. A daemon that runs takes them within seconds, else the next `layerwatch run` does. Exit code 1 if any
-    of them could not be queued.
+    called 7. A daemon that runs takes them within seconds, else the next `layerwatch run` does. Exit code 1 if one
+    that was named could not be queued.
     """
     from layerwatch.cli.situation import situation
 
@@ -97,7 +97,8 @@ def command(
             out = page()
             for line in _lines(out, now, answers, all_failed):
                 out.say(line)
-        ctx.exit(0 if all(answer.outcome is Outcome.QUEUED for answer in answers) else 1)
+        # Files that failed and are gone stay so: they must not make every later --all-failed a failure.
+        ctx.exit(0 if all_failed or all(answer.outcome is Outcome.QUEUED for answer in answers) else 1)
 
 
 def _insist_on_one_way(files: tuple[str, ...], all_failed: bool, folder: str | None) -> None:

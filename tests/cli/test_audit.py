@@ -94,7 +94,7 @@ def test_all_that_is_wrong_by_kind_with_what_to_do(place: Place, ledger: Ledger)
         "    do: nothing, if somebody took them away: Layer has them; else put them back",
         "",
         "changed: 1, not the version that the ledger knows",
-        "  concepts/changed.png  not the version that is uploaded, file 3",
+        "  concepts/changed.png  not the uploaded one, file 3",
         "    do: start `layerwatch run`: it takes them",
         "",
         "unknown: 1, in a folder, and not in the ledger",
@@ -126,11 +126,23 @@ def test_json_has_every_finding_with_what_to_do(place: Place, ledger: Ledger) ->
         "file": 2,
         "status": "failed",
         "error_code": "rejected",
+        "gone": False,
         "do": advice("rejected"),
     }
     assert findings["unknown"]["path"] == f"{place.root}/unknown{HOSTILE}"
     assert findings["unknown"]["file"] is None
     assert all(finding["do"] for finding in findings.values())
+
+
+def test_what_failed_and_is_gone_can_only_be_put_back(place: Place, ledger: Ledger) -> None:
+    place.record(ledger, "a.png")
+    place.failure(ledger)
+    os.unlink(place.root / "a.png")
+    assert told(place)[-4:-1] == [
+        "  concepts/a.png  rejected, and no longer there, file 1",
+        "    do: put them back, for Layer never got them; if they are not wanted, there is nothing to do",
+        "",
+    ]
 
 
 def test_many_are_cut_off_for_people_and_not_for_scripts(place: Place, ledger: Ledger) -> None:
