@@ -124,6 +124,9 @@ class Transfer:
                 raise TryAgain(Code.SERVER, "the storage started a session and did not say where")
             self._phase = _Phase.SEND
             return
+        if self._phase is _Phase.SEND and self.offset + self._chunk_size < self.size:
+            self._resynchronise("the storage calls an object stored that was not all sent")
+            return
         self.stored = _stored(answer.headers)
         self.offset = self.size
         self._phase = _Phase.DONE

@@ -68,7 +68,11 @@ class Settle:
         elif known.due_at == TAKEN:  # whoever took it could not write down what it is
             known.due_at = now + quiet_s
             self._push(known)
-        elif quiet_s < known.quiet_s and not known.waiting_for:
+        elif quiet_s < known.quiet_s and known.waiting_for:
+            # Put off, and now its writer has let go of it: what it waited for may have come true.
+            known.due_at = min(known.due_at, now + quiet_s)
+            self._push(known)
+        elif quiet_s < known.quiet_s:
             known.quiet_s = quiet_s
             known.due_at = known.quiet_since + quiet_s
             self._push(known)

@@ -11,7 +11,7 @@ import click
 
 from layerwatch.advice import advice
 from layerwatch.cli import options
-from layerwatch.cli.ls import _insist_on_folder as insist_on_folder
+from layerwatch.cli.ls import insist_on_folder
 from layerwatch.cli.situation import Situation
 from layerwatch.cli.tables import COLOURS, Page, page
 from layerwatch.notices import name_text

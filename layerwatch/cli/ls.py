@@ -33,7 +33,7 @@ def command(config: str | None, as_json: bool, status: str | None, folder: str |
         limit = ON_A_TERMINAL
     with situation(config) as now:
         if folder is not None:
-            _insist_on_folder(now, folder)
+            insist_on_folder(now, folder)
         # One row more than wanted tells whether that was all.
         rows = now.ledger.reports.files(status=status, folder=folder, limit=limit + 1 if limit else None)
         shown = rows[: limit or None]
@@ -48,7 +48,7 @@ def command(config: str | None, as_json: bool, status: str | None, folder: str |
         click.echo("no files" if status or folder else "no files yet", err=True)
 
 
-def _insist_on_folder(now: Situation, name: str) -> None:
+def insist_on_folder(now: Situation, name: str) -> None:
     known = sorted({*(folder.name for folder in now.settings.folders), *now.facts})
     if name not in known and not now.ledger.reports.knows_files_of(name):
         fix = f"give one of: {', '.join(known)}"

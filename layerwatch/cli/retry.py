@@ -13,7 +13,7 @@ import click
 
 from layerwatch.advice import advice
 from layerwatch.cli import options
-from layerwatch.cli.ls import _insist_on_folder as insist_on_folder
+from layerwatch.cli.ls import insist_on_folder
 from layerwatch.cli.show import rows_of, what_next
 from layerwatch.cli.situation import Situation
 from layerwatch.cli.tables import COLOURS, Page, emit, page

@@ -295,7 +295,8 @@ class Files:
         with self._store.write() as connection:
             for id_ in ids:
                 changed = connection.execute(
-                    "UPDATE files SET status = ?, attempts = 0, next_attempt_at = ?, updated_at = ?"
+                    "UPDATE files SET status = ?, attempts = 0, error_code = NULL, error = NULL, next_attempt_at = ?,"
+                    " updated_at = ?"
                     " WHERE id = ? AND status = 'failed'",
                     (move(File.FAILED, Event.RETRIED), iso(now), iso(now), id_),
                 ).rowcount

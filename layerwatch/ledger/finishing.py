@@ -5,6 +5,7 @@ A column beside the status, not a status: the file is uploaded, whatever becomes
 
 from dataclasses import dataclass
 
+from layerwatch.ledger.files import LostClaim
 from layerwatch.ledger.store import Store, to_path
 from layerwatch.ledger.times import iso
 from layerwatch.source import Digest, Identity
@@ -66,11 +67,12 @@ class FinishingTable:
         """It is done, or left alone for good; `detail` says where the file is, or why."""
         status = move(File.UPLOADED, Event.FINISHED)
         with self._store.write() as connection:
-            connection.execute(
+            changed = connection.execute(
                 "UPDATE files SET aftermath = ?, aftermath_detail = ?, claim = NULL, next_attempt_at = NULL,"
                 " updated_at = ?, attempts = 0 WHERE id = ? AND claim = ?",
                 ("done" if done else "left", detail, iso(now), job.id, job.claim),
-            )
+            ).rowcount
+            _insist(changed, job)
             connection.execute(
                 "INSERT INTO history (item, item_id, at, event, status, error_code, detail)"
                 " VALUES ('file', ?, ?, ?, ?, ?, ?)",
@@ -80,13 +82,19 @@ class FinishingTable:
     def again(self, job: Finishing, detail: str, due: float) -> None:
         """Not now, for a reason that may pass: again at `due`."""
         with self._store.write() as connection:
-            connection.execute(
+            changed = connection.execute(
                 "UPDATE files SET aftermath_detail = ?, claim = NULL, next_attempt_at = ?, attempts = attempts + 1"
                 " WHERE id = ? AND claim = ?",
                 (detail, iso(due), job.id, job.claim),
-            )
+            ).rowcount
+            _insist(changed, job)
 
     def recover(self) -> None:
         """At a start: whoever had claimed one is no more."""
         with self._store.write() as connection:
             connection.execute("UPDATE files SET claim = NULL WHERE aftermath = 'pending' AND claim IS NOT NULL")
+
+
+def _insist(changed: int, job: Finishing) -> None:
+    if changed != 1:
+        raise LostClaim(f"file {job.id} is no longer held by claim {job.claim}")

@@ -46,9 +46,7 @@ def main() -> None:
     folders, seconds = (int(text) for text in (sys.argv[1:] + ["10000", "60"][len(sys.argv) - 1 :]))
     with tempfile.TemporaryDirectory() as home:
         share = measure(folders, seconds, Path(home))
-    print(
-        f"{folders} folders, {seconds} s idle: {share:.2%} of a core; new files in the deepest and the last were reported"
-    )
+    print(f"{folders} folders, {seconds} s idle: {share:.2%} of a core; both new files were reported")
 
 
 if __name__ == "__main__":
