@@ -29,7 +29,7 @@ from layerwatch.dropfolder import DropFolder
 from layerwatch.errors import ApiDown, Code, CredentialsRefused, JobError, LedgerTrouble, NotTheApi, Problem, UserError
 from layerwatch.finish import Policy
 from layerwatch.intake import Surroundings
-from layerwatch.ledger import Ledger, Lock
+from layerwatch.ledger import Ledger, Lock, iso
 from layerwatch.notices import Notice, Tell
 from layerwatch.pacing import Bandwidth, Gate, Pass
 from layerwatch.pipeline import Pipeline, Shared
@@ -158,6 +158,7 @@ class Daemon:
         ledger.facts.forget_folders_but([folder.name for folder in settings.folders])
         ledger.facts.nothing_seen_yet(now)
         ledger.facts.note("hold", None, now)
+        ledger.facts.note("clock", None, now)
         ledger.facts.note("daemon", {"pid": os.getpid(), "version": __version__, "once": self._once}, now)
         ledger.finishing.recover()
         ledger.files.hurry(now)  # nothing waits for longer because the clock was wrong, or we were away
@@ -199,13 +200,7 @@ class Daemon:
 
     def _keep_house(self, ledger: Ledger) -> None:
         """What is nobody else's: the clock, the note of why everything waits, the ledger's write-ahead log."""
-        offset_s = time.time() - time.monotonic()
-        if offset_s < self._clock_offset_s - CLOCK_SLACK_S:
-            back_s = self._clock_offset_s - offset_s
-            self._tell(Notice("clock_set_back", f"the clock was set back by {back_s:.0f} s", logging.WARNING))
-            ledger.files.hurry(time.time())
-            self._doorbell.ring()
-        self._clock_offset_s = offset_s
+        self._mind_the_clock(ledger)
         hold = self._gate.hold
         noted = (hold.code, hold.message) if hold else None
         if noted != self._noted_hold:
@@ -213,6 +208,20 @@ class Daemon:
             ledger.facts.note("hold", note, time.time())
             self._noted_hold = noted
         ledger.checkpoint_if_due()
+
+    def _mind_the_clock(self, ledger: Ledger) -> None:
+        """A clock that was set, or a machine that slept: what waits for a time must not wait the difference out."""
+        offset_s = time.time() - time.monotonic()
+        jump_s = offset_s - self._clock_offset_s
+        if abs(jump_s) > CLOCK_SLACK_S:
+            text = (
+                f"the clock jumped {'forward' if jump_s > 0 else 'back'} by {abs(jump_s):.0f} s, or the machine slept"
+            )
+            ledger.files.hurry(time.time())
+            ledger.facts.note("clock", {"message": text, "at": iso(time.time())}, time.time())
+            self._tell(Notice("clock_jumped", text, logging.WARNING, {"seconds": round(jump_s)}))
+            self._doorbell.ring()
+        self._clock_offset_s = offset_s
 
     def _finished(self, ledger: Ledger) -> str | None:
         """Why a run that ends by itself is over; None while it is not."""

@@ -128,8 +128,7 @@ class Pipeline:
         except LedgerTrouble:
             return Stopped()
         except Exception as error:  # noqa: BLE001  the one broad net: a bug of ours must not take other people's files with it
-            message = redact(f"a fault in layerwatch: {type(error).__name__}: {error}")
-            return Final(Code.INTERNAL, message, redact(traceback.format_exc()))
+            return _fault(error)
 
     def _save_session(self, job: Job, session: Session) -> None:
         self._files.save_session(job, session)
@@ -146,7 +145,10 @@ class Pipeline:
         if job is None:
             return False
         points.passed("finishing")
-        done = finish(job, shared.root(job.folder), shared.policy(job.folder))
+        try:
+            done = finish(job, shared.root(job.folder), shared.policy(job.folder))
+        except Exception as error:  # noqa: BLE001  as below: the file stays where it is, and the others are dealt with
+            done = Finished(_fault(error).message, Code.INTERNAL)
         points.passed("finished")
         self._insist(partial(self._record_finished, job, done))
         return True
@@ -241,3 +243,8 @@ class Pipeline:
         name = name_text(f"{job.folder}/{job.path.removeprefix(root).lstrip('/')}")
         facts |= {"file": job.id, "folder": job.folder, "path": job.path, "size": job.identity.size}
         self._shared.tell(Notice(event, f"{name} {text}", level, facts))
+
+
+def _fault(error: Exception) -> Final:
+    message = redact(f"a fault in layerwatch: {type(error).__name__}: {error}")
+    return Final(Code.INTERNAL, message, redact("".join(traceback.format_exception(error))))

@@ -26,6 +26,17 @@ class Situation:
         """What everything waits for, by the daemon that runs."""
         return self.notes.get("hold") if self.pid is not None else None
 
+    @property
+    def clock(self) -> dict[str, Any] | None:
+        """When the clock jumped last while this daemon ran, and how."""
+        return self.notes.get("clock") if self.pid is not None else None
+
+    @property
+    def free_bytes(self) -> int:
+        """What is left of the disk that the ledger is on."""
+        about = os.statvfs(os.path.dirname(self.ledger.path) or ".")
+        return about.f_bavail * about.f_frsize
+
     def folder(self, name: str) -> "Folder | None":
         """The configured folder of that name."""
         return next((folder for folder in self.settings.folders if folder.name == name), None)

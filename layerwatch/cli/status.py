@@ -14,6 +14,7 @@ from layerwatch.notices import name_text, size_text
 from layerwatch.states import File
 
 MOST = 10  # of what waits, and of what is in trouble
+LITTLE_BYTES = 16 * 1024 * 1024
 
 
 @click.command("status")
@@ -40,6 +41,8 @@ def document(now: Situation) -> dict[str, Any]:
     return {
         "daemon": {"running": now.pid is not None, "pid": now.pid, **_about(now)},
         "hold": now.hold,
+        "free_bytes": now.free_bytes,
+        "clock": now.clock,
         "counts": reports.counts(),
         "folders": now.folders(),
         "in_flight": [row.as_dict() | {"percent": _percent(row.bytes_sent, row.size)} for row in reports.in_flight()],
@@ -74,6 +77,11 @@ def _daemon(out: Page, now: Situation) -> Iterator[str]:
     yield f"daemon    {out.paint('running', 'green')}, process {now.pid}" + (f", version {version}" if version else "")
     if now.hold:
         yield f"hold      {out.paint('everything waits', 'yellow')}: {name_text(str(now.hold.get('message')))}"
+    if now.free_bytes < LITTLE_BYTES:
+        left = size_text(now.free_bytes)
+        yield f"disk      {out.paint('full', 'red')}: {left} are left where the ledger is; make room"
+    if now.clock:
+        yield f"clock     {now.clock['message']}, {ago(now.clock['at'])}; what was waiting was tried at once"
 
 
 def _counts(out: Page, now: Situation) -> Iterator[str]:
@@ -100,6 +108,8 @@ def _about_folder(folder: dict[str, Any]) -> Iterator[str]:
         yield name_text(folder["detail"])
     if folder["state"]:
         yield f"scanned {ago(folder['scanned_at'])}" if folder["scanned_at"] else "not scanned to its end yet"
+    if folder["unknown"]:
+        yield f"{folder['unknown']} files not in the ledger yet then"
     if folder["overflows"]:
         yield f"events lost {folder['overflows']} times, and made up for by a scan"
 

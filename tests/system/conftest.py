@@ -93,24 +93,26 @@ path = "{self.drop}"
             check=False,
         )
 
-    def rows(self, columns: str = "path, status, file_id, hash, error_code") -> list[dict[str, Any]]:
-        """The files table, as any SQLite tool sees it while the daemon runs."""
+    def ask(self, sql: str) -> list[dict[str, Any]]:
+        """What any SQLite tool sees in the ledger while the daemon runs; nothing before there is one."""
         if not self.ledger.exists():
             return []
         with closing(sqlite3.connect(self.ledger, timeout=10)) as connection:
             connection.row_factory = sqlite3.Row
             try:
-                return [dict(row) for row in connection.execute(f"SELECT {columns} FROM files ORDER BY id")]
+                return [dict(row) for row in connection.execute(sql)]
             except sqlite3.OperationalError as error:
                 if "no such table" in str(error):
                     return []
                 raise
 
+    def rows(self, columns: str = "path, status, file_id, hash, error_code") -> list[dict[str, Any]]:
+        """The files table."""
+        return self.ask(f"SELECT {columns} FROM files ORDER BY id")
+
     def statuses(self) -> dict[str, int]:
-        counted: dict[str, int] = {}
-        for row in self.rows("status"):
-            counted[row["status"]] = counted.get(row["status"], 0) + 1
-        return counted
+        """How many files have which status."""
+        return {row["status"]: row["n"] for row in self.ask("SELECT status, count(*) AS n FROM files GROUP BY status")}
 
     def said(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""

@@ -35,9 +35,9 @@ class Outcome:
     broken: tuple[str, ...]
 
 
-def faults(seed: int) -> Faults:
+def faults(seed: int, errors: float) -> Faults:
     return Faults(
-        errors=0.2,
+        errors=errors,
         drop=0.05,
         partial=0.1,
         lost_answers=0.1,
@@ -63,11 +63,11 @@ def drop_files(site: Site, count: int, lucky: random.Random) -> dict[str, int]:
     return expected
 
 
-def soak(home: Path, files: int, seed: int, kills: int) -> Outcome:
-    """Run it below `home`."""
+def soak(home: Path, files: int, seed: int, kills: int, errors: float = 0.2) -> Outcome:
+    """Run it below `home`; `errors` is the share of requests that are answered with a 5xx."""
     lucky = random.Random(seed)
     began = time.monotonic()
-    with Sandbox(token=TOKEN, faults=faults(seed)) as sandbox:
+    with Sandbox(token=TOKEN, faults=faults(seed, errors)) as sandbox:
         site = Site(home, sandbox)
         site.configure(folder='settle = "50ms"', upload='chunk_size = "256KiB"\nmax_attempts = 20\nworkers = 8')
         expected = drop_files(site, files, lucky)

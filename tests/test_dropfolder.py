@@ -1,0 +1,150 @@
+"""A drop folder, driven step by step with a clock that the test holds, a real observer and a real ledger."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from layerwatch.config import Folder
+from layerwatch.dropfolder import DropFolder
+from layerwatch.intake import Surroundings
+from layerwatch.ledger import FolderFacts, Ledger
+from layerwatch.notices import Notice
+from layerwatch.samples import sample
+from layerwatch.watch import Watch
+from tests.system.conftest import until
+
+
+@dataclass
+class Bench:
+    """One folder and what is around it; `now` is both clocks, in seconds."""
+
+    drop: Path
+    ledger: Ledger
+    watch: Watch
+    now: float = 1000.0
+    told: list[Notice] = field(default_factory=list)
+
+    def folder(self, **settings: object) -> DropFolder:
+        around = Surroundings(
+            ledger=self.ledger,
+            wall=lambda: self.now,
+            monotonic=self._tick,
+            stopping=lambda: False,
+            queued=lambda: None,
+            tell=self.told.append,
+            max_size=10**9,
+            aftermath=False,
+        )
+        return DropFolder(Folder(name="drop", path=str(self.drop), **settings), self.watch, around)  # type: ignore[arg-type]
+
+    def _tick(self) -> float:
+        self.now += 0.0001  # time passes while work is done
+        return self.now
+
+    def facts(self) -> FolderFacts:
+        facts = self.ledger.facts.one_folder("drop")
+        assert facts
+        return facts
+
+    def run(self, folder: DropFolder, seconds: float) -> int:
+        """Let so much time pass; how many steps that took."""
+        end, steps = self.now + seconds, 0
+        while self.now < end:
+            pause_s = folder.step()
+            self.now = min(self.now + pause_s, end)
+            steps += 1
+            assert steps < 5000, "spinning"
+        return steps
+
+    def run_until(self, folder: DropFolder, condition: Callable[[], bool], what: str) -> None:
+        """As `run`, in slices, with real waits for the real observer in between."""
+
+        def slice_and_look() -> bool:
+            self.run(folder, 0.5)
+            return condition()
+
+        until(slice_and_look, what, 20)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    drop = tmp_path / "drop"
+    drop.mkdir()
+    watch = Watch(lambda: None)
+    watch.start()
+    with Ledger(str(tmp_path / "ledger.db")) as ledger:
+        yield Bench(drop, ledger, watch)
+    watch.stop()
+    watch.join(5)
+
+
+def test_a_quiet_folder_needs_few_steps(bench: Bench) -> None:
+    folder = bench.folder()
+    bench.run(folder, 10)
+    assert bench.facts().state == "watching"
+    assert bench.run(folder, 60) < 60
+
+
+def test_a_watch_that_went_deaf_is_found_out_and_the_folder_is_polled_and_heard_again_later(bench: Bench) -> None:
+    folder = bench.folder(rescan=60.0)
+    bench.run_until(folder, lambda: folder._canary.due_at() is None and folder.idle, "the canary to be heard")
+    bench.watch.remove(str(bench.drop))  # behind its back
+    bench.run(folder, 70)
+    assert bench.facts().state == "polling"
+    assert "canary" in bench.facts().detail
+    (bench.drop / "a.png").write_bytes(sample("png", 1, 5000))
+    bench.run(folder, 10)
+    assert bench.ledger.reports.counts()["queued"] == 1
+    bench.run(folder, 60)
+    assert bench.facts().state == "watching"
+
+
+def test_a_folder_that_is_away_costs_nothing_whatever_is_said_to_it(bench: Bench) -> None:
+    folder = bench.folder()
+    bench.run(folder, 1)
+    bench.drop.rmdir()
+    folder.overflowed()
+    assert bench.run(folder, 60) < 60
+    assert bench.facts().state == "away"
+    bench.drop.mkdir()
+    (bench.drop / "a.png").write_bytes(sample("png", 1, 5000))
+    bench.run(folder, 10)
+    assert bench.facts().state == "watching"
+    assert bench.facts().overflows == 1
+    assert bench.ledger.reports.counts()["queued"] == 1
+
+
+def test_a_folder_that_cannot_be_watched_still_takes_files_that_settle_for_long(bench: Bench) -> None:
+    """Trying again to watch must not make the quiet time start again."""
+    folder = bench.folder(rescan=5.0, settle=20.0)
+    add = bench.watch.add
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(28, "inotify watch limit reached")
+
+    bench.watch.add = refuse  # type: ignore[method-assign]
+    (bench.drop / "a.png").write_bytes(sample("png", 1, 5000))
+    bench.run(folder, 40)
+    assert bench.facts().state == "polling"
+    assert bench.ledger.reports.counts()["queued"] == 1
+    bench.watch.add = add  # type: ignore[method-assign]
+    bench.run(folder, 20)
+    assert bench.facts().state == "watching"
+
+
+def test_a_name_that_is_not_utf8_and_a_link_as_root_are_no_trouble(bench: Bench, tmp_path: Path) -> None:
+    odd = os.fsencode(tmp_path) + b"/caf\xe9"
+    os.mkdir(odd)
+    link = tmp_path / "link"
+    os.symlink(odd, link)
+    bench.drop = link
+    folder = bench.folder()
+    bench.run(folder, 3)
+    assert bench.facts().state == "watching"
+    os.rmdir(odd)
+    bench.run(folder, 5)
+    assert bench.facts().state == "away"
+    assert "caf" in bench.facts().detail
