@@ -63,6 +63,7 @@ class Pipeline:
         self._shared = shared
         self._progressed = False  # whether this attempt has brought anything
         self._held = 0  # bytes that the storage was known to hold when it began
+        self._expires_at = 0.0  # of its session
 
     def step(self) -> bool:
         """Take the file that is due, upload it, write down what came of it. False when there was nothing to do.
@@ -114,6 +115,7 @@ class Pipeline:
 
     def _run(self, job: Job, flight: Flight) -> _Outcome:
         self._progressed, self._held = False, job.bytes_sent
+        self._expires_at = job.session.expires_at if job.session else 0.0
         if job.twin:
             return job.twin
         ties = Ties(
@@ -133,6 +135,7 @@ class Pipeline:
     def _save_session(self, job: Job, session: Session) -> None:
         self._files.save_session(job, session)
         self._held = 0  # a new session begins at byte 0
+        self._expires_at = session.expires_at
 
     def _save_progress(self, job: Job, sent: int) -> None:
         self._progressed |= sent > self._held
@@ -211,6 +214,7 @@ class Pipeline:
             progressed=self._progressed and not isinstance(error, NewUrl),
             max_attempts=shared.max_attempts,
             jitter=random.random(),  # noqa: S311  spreads retries, guards nothing
+            life_s=self._expires_at - now if self._expires_at > now else None,
         )
         keep = not isinstance(error, NewUrl | Final | Superseded)
         detail = error.detail if isinstance(error, Final) else ""

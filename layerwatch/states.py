@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
-from layerwatch.errors import ApiDown, Code, Final, FolderAway, JobError, Superseded, TryAgain
+from layerwatch.errors import ApiDown, Code, Final, FolderAway, JobError, NewUrl, Superseded, TryAgain
 
 
 class File(StrEnum):
@@ -105,12 +105,21 @@ def backoff_s(attempts: int, jitter: float) -> float:
     return most * (0.5 + 0.5 * jitter)
 
 
-def judge(error: JobError, *, attempts: int, progressed: bool, max_attempts: int, jitter: float) -> Verdict:
-    """Decide what `error` means for a file.
+def judge(
+    error: JobError,
+    *,
+    attempts: int,
+    progressed: bool,
+    max_attempts: int,
+    jitter: float,
+    life_s: float | None = None,
+) -> Verdict:
+    """Decide what `error` means for a file. `life_s` is how long its upload session is still good, if it has one.
 
     `attempts` counts those in a row that brought nothing: an attempt after which the server held more bytes than before
     starts the count anew (gsutil's rule), and one that failed because the whole API is down, or the folder away, is
-    not the file's and not counted at all.
+    not the file's and not counted at all. What a session holds is lost when it expires: the back-off is at most a
+    quarter of what is left of it.
     """
     is_its_own = not isinstance(error, ApiDown | FolderAway)
     match error:
@@ -127,4 +136,6 @@ def judge(error: JobError, *, attempts: int, progressed: bool, max_attempts: int
         return Verdict(Event.FAILED, counted, 0.0, error.code, message)
     after_s = error.after_s if isinstance(error, TryAgain) else None
     delay_s = backoff_s(counted, jitter) if after_s is None else after_s
+    if after_s is None and life_s is not None and not isinstance(error, NewUrl):
+        delay_s = min(delay_s, max(life_s / 4, BACKOFF_FIRST_S))
     return Verdict(Event.POSTPONED, counted, delay_s, error.code, error.message)

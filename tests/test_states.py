@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from layerwatch import states
 from layerwatch.errors import ApiDown, Code, Final, FolderAway, JobError, NewUrl, NotTheApi, Superseded, TryAgain
-from layerwatch.states import BACKOFF_MOST_S, Event, File, IllegalMove, allows, backoff_s, judge, move
+from layerwatch.states import BACKOFF_FIRST_S, BACKOFF_MOST_S, Event, File, IllegalMove, allows, backoff_s, judge, move
 
 Move = tuple[File | None, Event, File]
 EVERY_STATUS: tuple[File | None, ...] = (None, *File)
@@ -146,3 +146,15 @@ def test_the_wait_is_what_the_server_asked_for_else_the_back_off(
     assert told.delay_s == asked
     untold = judge(kind(Code.SERVER, "x"), attempts=before, progressed=False, max_attempts=8, jitter=spread)
     assert untold.delay_s == backoff_s(untold.attempts, spread) > 0
+
+
+def test_a_session_that_is_about_to_expire_is_not_slept_away() -> None:
+    def delay_s(error: JobError, life_s: float | None) -> float:
+        return judge(error, attempts=6, progressed=False, max_attempts=20, jitter=1.0, life_s=life_s).delay_s
+
+    passing = TryAgain(Code.SERVER, "503")
+    assert delay_s(passing, None) == delay_s(passing, 900.0) == BACKOFF_MOST_S
+    assert delay_s(passing, 40.0) == 10.0
+    assert delay_s(passing, 0.1) == BACKOFF_FIRST_S
+    assert delay_s(NewUrl(Code.EXPIRED, "gone"), 40.0) == BACKOFF_MOST_S, "of a lost session nothing is to be saved"
+    assert delay_s(TryAgain(Code.SERVER, "503", 30.0), 40.0) == 30.0, "what the server asks for counts more"

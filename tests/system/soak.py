@@ -44,7 +44,6 @@ def faults(seed: int, errors: float) -> Faults:
         lazy=0.1,
         dead_sessions=0.05,
         corrupt=0.02,
-        no_hash=0.1,
         rate_limit=60,
         url_life_s=6,
         seed=seed,
@@ -55,7 +54,7 @@ def drop_files(site: Site, count: int, lucky: random.Random) -> dict[str, int]:
     """Distinct files of all types; their sizes by SHA-256."""
     expected = {}
     for number in range(count):
-        content = sample(KINDS[number % len(KINDS)], number, lucky.randrange(2, 900) * KIB)
+        content = sample(KINDS[number % len(KINDS)], number, lucky.randrange(2, 2000) * KIB)
         expected[hashlib.sha256(content).hexdigest()] = len(content)
         path = site.drop / f"batch{number % 7}" / f"{number:05}"
         path.parent.mkdir(exist_ok=True)
@@ -63,13 +62,16 @@ def drop_files(site: Site, count: int, lucky: random.Random) -> dict[str, int]:
     return expected
 
 
-def soak(home: Path, files: int, seed: int, kills: int, errors: float = 0.2) -> Outcome:
-    """Run it below `home`; `errors` is the share of requests that are answered with a 5xx."""
+def soak(home: Path, files: int, seed: int, kills: int, errors: float = 0.2, workers: int = 8) -> Outcome:
+    """Run it below `home`; `errors` is the share of requests that are answered with a 5xx. Each kill costs a chunk
+    of each upload under way: with few files, that is much."""
     lucky = random.Random(seed)
     began = time.monotonic()
     with Sandbox(token=TOKEN, faults=faults(seed, errors)) as sandbox:
         site = Site(home, sandbox)
-        site.configure(folder='settle = "50ms"', upload='chunk_size = "256KiB"\nmax_attempts = 20\nworkers = 8')
+        site.configure(
+            folder='settle = "50ms"', upload=f'chunk_size = "256KiB"\nmax_attempts = 20\nworkers = {workers}'
+        )
         expected = drop_files(site, files, lucky)
         for _ in range(kills):
             daemon = site.start()
