@@ -10,13 +10,13 @@ README = (TOP / "README.md").read_text()
 
 
 def test_every_command_is_described() -> None:
-    described = set(re.findall(r"^\| `layerwatch (\w+)", README, re.M))
+    described = set(re.findall(r"^\| `layerwatch (\w+)", README, re.MULTILINE))
     assert described == set(COMMANDS)
 
 
 def test_ci_finds_the_test_command() -> None:
-    assert len(re.findall(r"^    python3 -m venv .*pytest$", README, re.M)) == 1
-    assert len(re.findall(r"^    python3 -m venv .*layerwatch demo$", README, re.M)) == 1
+    assert len(re.findall(r"^    python3 -m venv .*pytest$", README, re.MULTILINE)) == 1
+    assert len(re.findall(r"^    python3 -m venv .*layerwatch demo$", README, re.MULTILINE)) == 1
 
 
 def test_every_room_is_in_the_table_and_every_room_in_the_table_is_there() -> None:
