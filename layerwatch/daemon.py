@@ -41,7 +41,7 @@ SUPERVISE_S = 1.0
 ONCE_S = 0.05  # how often a run that ends by itself looks whether it is done
 IDLE_MOST_S = 5.0
 LEDGER_RETRY_S = 1.0
-ONCE_PROBES = 3
+ONCE_PROBES = 5
 ONCE_PATIENCE_S = 60.0
 TWIN_S = 1.0
 # After these somebody who sleeps may have something to do: a twin, or everything.

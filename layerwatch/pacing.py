@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from layerwatch.errors import ApiDown, Code
 
-PROBE_FIRST_S = 2.0
+PROBE_FIRST_S = 0.5
 PROBE_MOST_S = 60.0
 
 

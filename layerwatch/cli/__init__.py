@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from layerwatch import __version__
-from layerwatch.errors import UserError
+from layerwatch.errors import EnvironmentProblem, LedgerTrouble, UserError
 
 COMMANDS = {
     "run": "Watch, upload, until told to stop.",
@@ -31,6 +31,9 @@ class _Commands(click.Group):
             for problem in error.problems:
                 click.echo(f"{click.style('error:', fg='red', bold=True)} {problem}", err=True)
             ctx.exit(error.exit_code)
+        except LedgerTrouble as error:
+            click.echo(f"{click.style('error:', fg='red', bold=True)} {error}", err=True)
+            ctx.exit(EnvironmentProblem.exit_code)
 
     def list_commands(self, _: click.Context) -> list[str]:
         return list(COMMANDS)
