@@ -135,7 +135,8 @@ def judge(
         message = f"{error.message} (given up after {counted} attempts without progress)"
         return Verdict(Event.FAILED, counted, 0.0, error.code, message)
     after_s = error.after_s if isinstance(error, TryAgain) else None
-    delay_s = backoff_s(counted, jitter) if after_s is None else after_s
+    # The first fault in a row is followed by the shortest wait: most are over at once.
+    delay_s = backoff_s(max(counted - 1, 0), jitter) if after_s is None else after_s
     if after_s is None and life_s is not None and not isinstance(error, NewUrl):
         delay_s = min(delay_s, max(life_s / 4, BACKOFF_FIRST_S))
     return Verdict(Event.POSTPONED, counted, delay_s, error.code, error.message)

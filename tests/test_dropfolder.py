@@ -59,14 +59,19 @@ class Bench:
             assert steps < 5000, "spinning"
         return steps
 
-    def run_until(self, folder: DropFolder, condition: Callable[[], bool], what: str) -> None:
-        """As `run`, in slices, with real waits for the real observer in between."""
+    def until(self, folder: DropFolder, condition: Callable[[], bool], what: str, *, slice_s: float = 0.0) -> None:
+        """Step until it is so, with real waits for the real observer in between; `slice_s` of time pass each time."""
 
-        def slice_and_look() -> bool:
-            self.run(folder, 0.5)
+        def step_and_look() -> bool:
+            self.run(folder, slice_s)
+            folder.step()
             return condition()
 
-        until(slice_and_look, what, 20)
+        until(step_and_look, what, 20)
+
+    def heard(self, folder: DropFolder) -> None:
+        """Let the first scan end and its canary be heard: the time stands still for as long as the observer takes."""
+        self.until(folder, lambda: folder.idle and folder._canary.due_at() is None, "the canary to be heard")
 
 
 @pytest.fixture
@@ -83,14 +88,14 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 def test_a_quiet_folder_needs_few_steps(bench: Bench) -> None:
     folder = bench.folder()
-    bench.run(folder, 10)
+    bench.heard(folder)
     assert bench.facts().state == "watching"
     assert bench.run(folder, 60) < 60
 
 
 def test_a_watch_that_went_deaf_is_found_out_and_the_folder_is_polled_and_heard_again_later(bench: Bench) -> None:
     folder = bench.folder(rescan=60.0)
-    bench.run_until(folder, lambda: folder._canary.due_at() is None and folder.idle, "the canary to be heard")
+    bench.heard(folder)
     bench.watch.remove(str(bench.drop))  # behind its back
     bench.run(folder, 70)
     assert bench.facts().state == "polling"
@@ -98,21 +103,21 @@ def test_a_watch_that_went_deaf_is_found_out_and_the_folder_is_polled_and_heard_
     (bench.drop / "a.png").write_bytes(sample("png", 1, 5000))
     bench.run(folder, 10)
     assert bench.ledger.reports.counts()["queued"] == 1
-    bench.run(folder, 60)
-    assert bench.facts().state == "watching"
+    bench.until(folder, lambda: bench.facts().state == "watching", "another try to watch it", slice_s=1.0)
 
 
 def test_a_folder_that_is_away_costs_nothing_whatever_is_said_to_it(bench: Bench) -> None:
     folder = bench.folder()
-    bench.run(folder, 1)
+    bench.heard(folder)
     bench.drop.rmdir()
     folder.overflowed()
     assert bench.run(folder, 60) < 60
     assert bench.facts().state == "away"
     bench.drop.mkdir()
     (bench.drop / "a.png").write_bytes(sample("png", 1, 5000))
-    bench.run(folder, 10)
+    bench.run(folder, 4)
     assert bench.facts().state == "watching"
+    bench.until(folder, lambda: folder.idle, "the file to be recorded", slice_s=0.1)
     assert bench.facts().overflows == 1
     assert bench.ledger.reports.counts()["queued"] == 1
 
@@ -131,8 +136,7 @@ def test_a_folder_that_cannot_be_watched_still_takes_files_that_settle_for_long(
     assert bench.facts().state == "polling"
     assert bench.ledger.reports.counts()["queued"] == 1
     bench.watch.add = add  # type: ignore[method-assign]
-    bench.run(folder, 20)
-    assert bench.facts().state == "watching"
+    bench.until(folder, lambda: bench.facts().state == "watching", "another try to watch it", slice_s=1.0)
 
 
 def test_a_name_that_is_not_utf8_and_a_link_as_root_are_no_trouble(bench: Bench, tmp_path: Path) -> None:

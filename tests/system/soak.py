@@ -45,7 +45,7 @@ def faults(seed: int, errors: float) -> Faults:
         dead_sessions=0.05,
         corrupt=0.02,
         rate_limit=60,
-        url_life_s=6,
+        url_life_s=20,
         seed=seed,
     )
 
