@@ -95,20 +95,24 @@ _KNOWN = f"SELECT path, size, mtime_ns, inode FROM files WHERE dir = ? AND {_COU
 # By the path alone: the index over directories would be walked through a large one for each of its files.
 _IS_KNOWN = f"SELECT 1 FROM files WHERE path = ? AND size = ? AND mtime_ns = ? AND inode = ? AND {_COUNTS}"  # noqa: S608
 
-# The first that is due of each folder that is there, by the index, and of these the first: files of a folder that is
-# away, or no longer configured, are not even looked at. One file per content at a time: its twins wait, and then need
-# no bytes.
-_FIRST_DUE = """
-  SELECT id FROM files JOIN (
-    SELECT (
-      SELECT id FROM files AS due INDEXED BY files_due
-      WHERE folder = folders.name AND status = 'queued' AND next_attempt_at <= :now
-        AND NOT EXISTS (SELECT 1 FROM files WHERE status = 'uploading' AND hash = due.hash)
-      ORDER BY next_attempt_at, id LIMIT 1
-    ) AS pick FROM folders WHERE state IN ('watching', 'polling')
-  ) ON id = pick
+# The first that is due of each folder that is there, by an index, and of these the first: files of a folder that is
+# away, or no longer configured, are not even looked at. What the storage holds a part of goes before what it does not:
+# behind a long queue its session would expire, and the part be sent again. One file per content at a time: its twins
+# wait, and then need no bytes.
+_DUE = """
+  SELECT id FROM files AS due INDEXED BY {index}
+  WHERE folder = folders.name AND status = 'queued' AND {part} AND next_attempt_at <= :now
+    AND NOT EXISTS (SELECT 1 FROM files WHERE status = 'uploading' AND hash = due.hash)
   ORDER BY next_attempt_at, id LIMIT 1
 """
+_BEGUN = _DUE.format(index="files_begun", part="bytes_sent > 0")
+_ANY = _DUE.format(index="files_due", part="true")
+_FIRST_DUE = f"""
+  SELECT id FROM files JOIN (
+    SELECT coalesce(({_BEGUN}), ({_ANY})) AS pick FROM folders WHERE state IN ('watching', 'polling')
+  ) ON id = pick
+  ORDER BY bytes_sent = 0, next_attempt_at, id LIMIT 1
+"""  # noqa: S608  ours alone
 _CLAIM = f"""
 UPDATE files SET status = :status, claim = :claim, updated_at = :now WHERE id = ({_FIRST_DUE})
 RETURNING id, folder, path, size, mtime_ns, inode, hash, crc32c, content_type, attempts, bytes_sent, error_code

@@ -41,6 +41,7 @@ CREATE UNIQUE INDEX files_refused ON files (path) WHERE hash IS NULL;
 CREATE INDEX files_dir ON files (dir);
 CREATE INDEX files_status ON files (status);
 CREATE INDEX files_due ON files (folder, next_attempt_at, id) WHERE status = 'queued';
+CREATE INDEX files_begun ON files (folder, next_attempt_at, id) WHERE status = 'queued' AND bytes_sent > 0;
 CREATE INDEX files_aftermath ON files (next_attempt_at) WHERE aftermath = 'pending';
 CREATE INDEX files_in_flight ON files (hash) WHERE status = 'uploading';
 CREATE INDEX files_stored ON files (hash) WHERE status = 'uploaded';

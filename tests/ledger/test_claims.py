@@ -217,3 +217,14 @@ def test_only_failed_files_are_retried_with_all_their_attempts_before_them(ledge
 def test_nothing_due_is_none(ledger: Ledger) -> None:
     assert ledger.files.next_due() is None
     assert ledger.files.claim("me", WORKSPACE, T0) is None
+
+
+def test_what_is_partly_stored_goes_before_what_is_not(ledger: Ledger) -> None:
+    record(ledger, version("/drop/begun.png", b"begun"), now=T0)
+    begun = claimed(ledger, T0)
+    ledger.files.save_progress(begun, 1)
+    record(ledger, version("/drop/fresh.png", b"fresh"), now=T0)
+    faulted(ledger, begun, passing())
+    assert claimed(ledger, T0, "early").path == "/drop/fresh.png", "a part is no reason to break its back-off"
+    ledger.files.recover(T0, "early")
+    assert claimed(ledger, T0 + 9, "late").path == "/drop/begun.png"
