@@ -43,12 +43,12 @@ class Outcome:
 def faults(seed: int, errors: float) -> Faults:
     return Faults(
         errors=errors,
-        drop=0.03,
-        partial=0.05,
-        lost_answers=0.05,
-        lazy=0.05,
-        dead_sessions=0.03,
-        corrupt=0.01,
+        drop=0.05,
+        partial=0.1,
+        lost_answers=0.1,
+        lazy=0.1,
+        dead_sessions=0.05,
+        corrupt=0.02,
         rate_limit=8,
         url_life_s=20,
         seed=seed,
