@@ -293,11 +293,11 @@ class Daemon:
 
     def _idle_s(self, ledger: Ledger) -> float:
         """How long an uploader with nothing to do may sleep; other processes queue files too, and cannot ring."""
-        due = ledger.files.next_due()
-        wait_s = IDLE_MOST_S if due is None else due - time.time()
-        if wait_s <= 0:
-            wait_s = TWIN_S  # it is there and cannot be claimed: its twin is being uploaded, and will ring
-        return min(max(wait_s, self._gate.wait_s(time.monotonic()), 0.01), IDLE_MOST_S)
+        closed_s = self._gate.wait_s(time.monotonic())
+        wait_s = max(_wait_s(ledger.files.next_due()), closed_s)
+        if closed_s and self._gate.lets_begun_go_on:
+            wait_s = min(wait_s, _wait_s(ledger.files.next_due(begun=True)))
+        return min(max(wait_s, 0.01), IDLE_MOST_S)
 
     def _ledger_trouble(self, error: LedgerTrouble) -> None:
         self._tell(Notice("ledger_trouble", f"{error}; trying again", logging.ERROR))
@@ -404,6 +404,13 @@ class _Signals:
         if ready:
             with suppress(BlockingIOError):
                 self._reader.recv(64)
+
+
+def _wait_s(due: float | None) -> float:
+    if due is None:
+        return IDLE_MOST_S
+    # One that is due and cannot be claimed: its twin is being uploaded, and will ring.
+    return due - time.time() if due > time.time() else TWIN_S
 
 
 def _without_effect(settings: Settings) -> list[str]:

@@ -26,6 +26,8 @@ class Code(StrEnum):
     NETWORK = "network"
     SERVER = "server"
     CORRUPT = "corrupt"
+    GENERATED = "generated"  # one of layerwatch's own results: taking it would go round in circles
+    SIDECAR = "sidecar"  # a prompt or parameters for the file beside it, read by a rule and not uploaded
     EXISTING = "existing"  # was there before layerwatch first saw the folder, and `existing = false`
     INTERNAL = "internal"  # a fault of layerwatch itself; the traceback is in the file's history
 
@@ -81,9 +83,12 @@ class CredentialsRefused(UserError):
 
 
 class JobError(LayerwatchError):
-    """Something went wrong with one job: `code` and a message fit for the ledger (no secrets)."""
+    """Something went wrong with one job: `code` and a message fit for the ledger (no secrets).
 
-    def __init__(self, code: Code, message: str) -> None:
+    `code` is one of `Code`, or, for generations, the API's own.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
@@ -92,7 +97,7 @@ class JobError(LayerwatchError):
 class TryAgain(JobError):
     """It may work later: after `after_s` seconds if the server said so, else after the usual back-off."""
 
-    def __init__(self, code: Code, message: str, after_s: float | None = None) -> None:
+    def __init__(self, code: str, message: str, after_s: float | None = None) -> None:
         super().__init__(code, message)
         self.after_s = after_s
 
@@ -117,9 +122,18 @@ class Final(JobError):
     """It will not work by itself: a person has to look, and may `retry`. `detail` goes into the history (a
     traceback)."""
 
-    def __init__(self, code: Code, message: str, detail: str = "") -> None:
+    def __init__(self, code: str, message: str, detail: str = "") -> None:
         super().__init__(code, message)
         self.detail = detail
+
+
+class Unpaid(JobError):
+    """The workspace has not enough Creative Units for a generation: nothing was started."""
+
+
+class Lost(JobError):
+    """The request for a paid generation may have reached the API, and its answer did not reach us. Only a person can
+    tell whether it was started."""
 
 
 class Superseded(JobError):

@@ -35,7 +35,7 @@ class Bandwidth:
 class Hold:
     """Why nothing is sent just now. `since` and `until` are monotonic seconds; `probes` have failed since."""
 
-    code: Code
+    code: str
     message: str
     since: float
     until: float
@@ -97,6 +97,13 @@ class Gate:
         """The job never came to ask the API: the next one may."""
         with self._lock:
             self._probing = self._probing and not given.probe
+
+    @property
+    def lets_begun_go_on(self) -> bool:
+        """Whether what is closed is Layer's API alone: an upload that has its session needs only the storage, and would
+        lose what it has sent if it waited beyond the session's end."""
+        hold = self.hold
+        return hold is None or hold.code != Code.NETWORK
 
     def wait_s(self, now: float) -> float:
         """Seconds until it is worth asking again; 0 when a job may go."""

@@ -71,21 +71,28 @@ class Pipeline:
         Raises `LedgerTrouble` when not even a claim can be written: nothing has happened then.
         """
         given = self._shared.gate.admit(self._tools.monotonic())
-        if given is None:
-            return self._finish_one()
-        try:
-            job = self._files.claim(uuid.uuid4().hex, self._shared.workspace_id, self._tools.wall())
-        except LedgerTrouble:
-            self._shared.gate.unused(given)
-            raise
+        job = self._claim(given)
         if job is None:
-            self._shared.gate.unused(given)
             return self._finish_one()
         points.passed("claimed")
         self._work(job, given)
         return True
 
-    def _work(self, job: Job, given: Pass) -> None:
+    def _claim(self, given: Pass | None) -> Job | None:
+        """A file to upload; without leave to ask Layer, one that needs only the storage."""
+        gate = self._shared.gate
+        if given is None and not gate.lets_begun_go_on:
+            return None
+        job = None
+        try:
+            claim = uuid.uuid4().hex
+            job = self._files.claim(claim, self._shared.workspace_id, self._tools.wall(), begun=given is None)
+        finally:
+            if given and job is None:
+                gate.unused(given)
+        return job
+
+    def _work(self, job: Job, given: Pass | None) -> None:
         tools, flights = self._tools, self._shared.board.flights
         flight = Flight(job.path, job.folder, job.identity.size, tools.monotonic(), job.bytes_sent, job.bytes_sent)
         flights[job.id] = flight
@@ -98,15 +105,17 @@ class Pipeline:
         if isinstance(outcome, Uploaded | Twin) and self._shared.policy(job.folder).wanted:
             self._finish_one()
 
-    def _mind_the_gate(self, outcome: _Outcome, given: Pass) -> None:
-        """What this job has found out for all."""
-        gate, tell = self._shared.gate, self._shared.tell
+    def _mind_the_gate(self, outcome: _Outcome, given: Pass | None) -> None:
+        """What this job has found out for all. One that went on without leave has found out nothing about Layer."""
+        gate, tell, now = self._shared.gate, self._shared.tell, self._tools.monotonic()
         match outcome:
             case ApiDown():
-                before, hold = gate.hold, gate.down(given, outcome, self._tools.monotonic())
+                before, hold = gate.hold, gate.down(given or Pass(now, probe=False), outcome, now)
                 if before is None or before.message != hold.message:
                     text = f"everything waits: {hold.message}"
                     tell(Notice("hold", text, WARNING, {"error_code": hold.code}))
+            case _ if given is None:
+                pass
             case Superseded() | FolderAway() | TryAgain(code=Code.UNREADABLE) | Twin() | Stopped() | LostClaim():
                 gate.unused(given)
             case _:

@@ -95,7 +95,7 @@ class Verdict:
     event: Event
     attempts: int
     delay_s: float
-    code: Code
+    code: str
     message: str
 
 

@@ -163,6 +163,34 @@ def test_a_wait_that_the_server_asked_for_is_not_cut_short_by_an_upload_under_wa
     assert bench.gate.wait_s(bench.now) == 60.0
 
 
+@pytest.mark.parametrize(
+    ("code", "goes_on"), [(Code.RATE_LIMITED, True), (Code.UNAUTHORIZED, True), (Code.NETWORK, False)]
+)
+def test_an_upload_under_way_needs_no_leave_of_layer(bench: Bench, code: Code, goes_on: bool) -> None:
+    bench.sandbox.faults = Faults(lazy=1.0)
+    pipeline = bench.pipeline()
+    path = bench.dropped("a.png", 1, 900 * KIB)
+    pipeline.step()
+    bench.sandbox.faults = Faults()
+    bench.dropped("b.png", 2)
+    bench.gate.down(Pass(bench.now, probe=False), ApiDown(code, "not now", 600.0), bench.now)
+    bench.now += 5
+    assert pipeline.step() == goes_on
+    assert (bench.row(path).status == "uploaded") == goes_on
+    assert not pipeline.step(), "the other one has to wait: it needs an upload URL"
+    assert bench.gate.hold, "who went on without leave has learned nothing of Layer"
+
+
+def test_a_session_that_is_over_needs_leave_again(bench: Bench) -> None:
+    bench.sandbox.faults = Faults(lazy=1.0)
+    pipeline = bench.pipeline()
+    bench.dropped("a.png", 1, 900 * KIB)
+    pipeline.step()
+    bench.now += 3600
+    bench.gate.down(Pass(bench.now, probe=False), ApiDown(Code.RATE_LIMITED, "not now", 600.0), bench.now)
+    assert not pipeline.step()
+
+
 def test_a_clock_set_forward_in_the_middle_gets_a_new_url_and_one_object(bench: Bench) -> None:
     bench.sandbox.faults = Faults(lazy=1.0)  # one chunk goes through, then the attempt ends
     pipeline = bench.pipeline()

@@ -30,7 +30,11 @@ from layerwatch.notices import name_text
 _Ready = Callable[[int], AbstractContextManager[Callable[[], str | None]]]
 
 _EXPECTED = (OSError, JobError, Stay)
-_REASONS = {Code.VANISHED: Reason.GONE, Code.CHANGED: Reason.CHANGED, Code.UNSUPPORTED_TYPE: Reason.CHANGED}
+_REASONS: dict[str, Reason] = {
+    Code.VANISHED: Reason.GONE,
+    Code.CHANGED: Reason.CHANGED,
+    Code.UNSUPPORTED_TYPE: Reason.CHANGED,
+}
 
 
 def keep(file: Confirmed, at: At = nowhere) -> Outcome:

@@ -41,7 +41,7 @@ class Refusal:
     folder: str
     path: str
     identity: Identity
-    code: Code
+    code: str
     message: str
 
 
@@ -96,31 +96,41 @@ _KNOWN = f"SELECT path, size, mtime_ns, inode FROM files WHERE dir = ? AND {_COU
 _IS_KNOWN = f"SELECT 1 FROM files WHERE path = ? AND size = ? AND mtime_ns = ? AND inode = ? AND {_COUNTS}"  # noqa: S608
 
 # The first that is due of each folder that is there, by an index, and of these the first: files of a folder that is
-# away, or no longer configured, are not even looked at. What the storage holds a part of goes before what it does not:
-# behind a long queue its session would expire, and the part be sent again. One file per content at a time: its twins
-# wait, and then need no bytes.
-_DUE = """
-  SELECT id FROM files AS due INDEXED BY {index}
-  WHERE folder = folders.name AND status = 'queued' AND {part} AND next_attempt_at <= :now
-    AND NOT EXISTS (SELECT 1 FROM files WHERE status = 'uploading' AND hash = due.hash)
-  ORDER BY next_attempt_at, id LIMIT 1
+# away, or no longer configured, are not even looked at. One file per content at a time: its twins wait, and then need
+# no bytes.
+_CLAIMABLE = """
+  due.status = 'queued' AND due.next_attempt_at <= :now
+  AND NOT EXISTS (SELECT 1 FROM files WHERE status = 'uploading' AND hash = due.hash)
 """
-_BEGUN = _DUE.format(index="files_begun", part="bytes_sent > 0")
-_ANY = _DUE.format(index="files_due", part="true")
-_FIRST_DUE = f"""
+_ANY = f"""
   SELECT id FROM files JOIN (
-    SELECT coalesce(({_BEGUN}), ({_ANY})) AS pick FROM folders WHERE state IN ('watching', 'polling')
+    SELECT (
+      SELECT id FROM files AS due INDEXED BY files_due WHERE due.folder = folders.name AND {_CLAIMABLE}
+      ORDER BY next_attempt_at, id LIMIT 1
+    ) AS pick FROM folders WHERE state IN ('watching', 'polling')
   ) ON id = pick
-  ORDER BY bytes_sent = 0, next_attempt_at, id LIMIT 1
+  ORDER BY next_attempt_at, id LIMIT 1
 """  # noqa: S608  ours alone
-_CLAIM = f"""
-UPDATE files SET status = :status, claim = :claim, updated_at = :now WHERE id = ({_FIRST_DUE})
+# What has a session that is still good goes first: behind a long queue it would expire, and what the storage holds of
+# it be sent again. To end it, Layer need not be asked for anything.
+_FIRST_BEGUN = f"""
+  SELECT due.id FROM sessions CROSS JOIN files AS due ON due.id = sessions.file
+  WHERE sessions.expires_at > :now AND {_CLAIMABLE}
+    AND due.folder IN (SELECT name FROM folders WHERE state IN ('watching', 'polling'))
+  ORDER BY due.next_attempt_at, due.id LIMIT 1
+"""  # noqa: S608  ours alone
+_FIRST_DUE = f"SELECT id FROM (SELECT coalesce(({_FIRST_BEGUN}), ({_ANY})) AS id) WHERE id IS NOT NULL"  # noqa: S608
+_CLAIM = """
+UPDATE files SET status = :status, claim = :claim, updated_at = :now WHERE id = ({first})
 RETURNING id, folder, path, size, mtime_ns, inode, hash, crc32c, content_type, attempts, bytes_sent, error_code
-"""  # noqa: S608  ours alone
+"""
 _NEXT_DUE = """
 SELECT min((SELECT next_attempt_at FROM files INDEXED BY files_due
             WHERE folder = folders.name AND status = 'queued' ORDER BY next_attempt_at LIMIT 1))
 FROM folders WHERE state IN ('watching', 'polling')
+"""
+_NEXT_BEGUN = """
+SELECT min(next_attempt_at) FROM sessions CROSS JOIN files ON id = file WHERE status = 'queued'
 """
 _UNFINISHED = f"""
 SELECT EXISTS (SELECT 1 FROM files WHERE status = 'uploading') OR ({_NEXT_DUE}) IS NOT NULL
@@ -160,15 +170,15 @@ class Files:
 
     # --- upload -------------------------------------------------------------------------------------------------------
 
-    def claim(self, claim: str, workspace_id: str, now: float) -> Job | None:
+    def claim(self, claim: str, workspace_id: str, now: float, *, begun: bool = False) -> Job | None:
         """Take the file that has been due longest, for the claimant `claim` (any unique text); None when none is
-        due."""
-        if not self._store.rows(_FIRST_DUE, now=iso(now)):
+        due. With `begun` only one whose upload has a session that is still good."""
+        first = _FIRST_BEGUN if begun else _FIRST_DUE
+        if not self._store.rows(first, now=iso(now)):
             return None  # the idle ask often: that takes no lock
+        values = {"status": move(File.QUEUED, Event.CLAIMED), "claim": claim, "now": iso(now)}
         with self._store.write() as connection:
-            row = connection.execute(
-                _CLAIM, {"status": move(File.QUEUED, Event.CLAIMED), "claim": claim, "now": iso(now)}
-            ).fetchone()
+            row = connection.execute(_CLAIM.format(first=first), values).fetchone()
             if row is None:
                 return None
             id_, folder, path, size, mtime_ns, inode, sha256, crc32c, content_type, attempts, sent, code = row
@@ -188,9 +198,9 @@ class Files:
                 twin=_twin(connection, sha256, size, workspace_id),
             )
 
-    def next_due(self) -> float | None:
-        """When the next queued file is due, unix seconds; None when none is queued."""
-        ((due,),) = self._store.rows(_NEXT_DUE)
+    def next_due(self, *, begun: bool = False) -> float | None:
+        """When the next queued file is due, unix seconds; None when none is queued. `begun`: as `claim` means it."""
+        ((due,),) = self._store.rows(_NEXT_BEGUN if begun else _NEXT_DUE)
         return None if due is None else seconds(due)
 
     def unfinished(self) -> bool:

@@ -219,12 +219,13 @@ def test_nothing_due_is_none(ledger: Ledger) -> None:
     assert ledger.files.claim("me", WORKSPACE, T0) is None
 
 
-def test_what_is_partly_stored_goes_before_what_is_not(ledger: Ledger) -> None:
+@pytest.mark.parametrize(("life_s", "first"), [(900, "/drop/begun.png"), (5, "/drop/fresh.png")])
+def test_what_has_a_session_that_is_still_good_goes_first(ledger: Ledger, life_s: float, first: str) -> None:
     record(ledger, version("/drop/begun.png", b"begun"), now=T0)
     begun = claimed(ledger, T0)
-    ledger.files.save_progress(begun, 1)
+    ledger.files.save_session(begun, session(begun, expires_at=T0 + life_s))
     record(ledger, version("/drop/fresh.png", b"fresh"), now=T0)
     faulted(ledger, begun, passing())
-    assert claimed(ledger, T0, "early").path == "/drop/fresh.png", "a part is no reason to break its back-off"
+    assert claimed(ledger, T0, "early").path == "/drop/fresh.png", "a session is no reason to break its back-off"
     ledger.files.recover(T0, "early")
-    assert claimed(ledger, T0 + 9, "late").path == "/drop/begun.png"
+    assert claimed(ledger, T0 + 9, "late").path == first

@@ -4,6 +4,8 @@ restart."""
 import os
 import shutil
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -34,8 +36,54 @@ def test_while_the_api_is_away_everything_waits_and_then_goes_on(site: Site) -> 
     assert site.statuses() == {"queued": 10}, "nobody is given up"
     site.sandbox.start()
     until(lambda: site.statuses() == {"uploaded": 10}, "all of them, once it is back")
-    assert "cannot connect" not in site.call("status").stdout
+    until(lambda: "cannot connect" not in site.call("status").stdout, "status that has forgotten it")
     assert site.end(daemon) == 0
+
+
+def test_the_api_away_for_a_minute(site: Site) -> None:
+    site.configure(folder='settle = "100ms"')
+    daemon = site.start()
+    watching(site)
+    site.sandbox.stop()
+    drop(site, *range(10))
+    time.sleep(60)
+    assert site.statuses() == {"queued": 10}
+    assert "cannot connect" in site.call("status").stdout
+    site.sandbox.start()
+    until(lambda: site.statuses() == {"uploaded": 10}, "all of them, once it is back", patience_s=70)
+    assert site.end(daemon) == 0
+
+
+SKEWED = """
+import os, time
+real = time.time
+def skewed():
+    try:
+        with open(os.environ["SKEW"]) as stream:
+            return real() + float(stream.read())
+    except OSError:
+        return real()
+time.time = skewed
+"""
+
+
+def test_the_clock_set_forward_by_an_hour_under_load(site: Site, tmp_path: Path) -> None:
+    """Only the daemon's clock, so that nobody else on this machine is an hour late."""
+    (tmp_path / "sitecustomize.py").write_text(SKEWED)
+    skew = tmp_path / "skew"
+    site.configure(folder='settle = "100ms"', upload='chunk_size = "256KiB"\nmax_bandwidth = "1MB/s"\nworkers = 2')
+    daemon = site.start(PYTHONPATH=str(tmp_path), SKEW=str(skew))
+    watching(site)
+    for seed in range(4):
+        (site.drop / f"{seed}.png").write_bytes(sample("png", seed, 1500 * KIB))
+    until(lambda: any(row["bytes_sent"] for row in site.rows("bytes_sent")), "an upload under way")
+    (tmp_path / "new").write_text("3600")
+    (tmp_path / "new").rename(skew)
+    until(lambda: "clock     the clock jumped forward" in site.call("status").stdout, "status that tells it")
+    until(lambda: site.statuses() == {"uploaded": 4}, "all of them")
+    assert site.end(daemon) == 0
+    assert len(site.sandbox.objects) == 4
+    assert site.sandbox.violations == []
 
 
 def test_while_the_token_is_refused_everything_waits_and_then_goes_on(site: Site) -> None:
@@ -88,6 +136,13 @@ def said_uploaded(site: Site) -> int:
     return sum(event["event"] == "uploaded" for event in site.events())
 
 
+def status_inside(site: Site, daemon: subprocess.Popen[bytes]) -> str:
+    """What `status` says to somebody who sees the daemon's own mounts."""
+    enter = ["nsenter", "--preserve-credentials", "-U", "-m", "-t", str(daemon.pid)]
+    command = [*enter, sys.executable, "-m", "layerwatch", "status", "-c", str(site.config)]
+    return subprocess.run(command, capture_output=True, text=True, env=site.environment(), check=True).stdout
+
+
 @pytest.mark.skipif(not may_mount(), reason="this machine lets nobody mount a filesystem of their own")
 def test_a_disk_that_fills_up_and_is_freed_again_is_survived(site: Site) -> None:
     site.configure(folder='settle = "100ms"')
@@ -108,6 +163,7 @@ def test_a_disk_that_fills_up_and_is_freed_again_is_survived(site: Site) -> None
     drop(site, *range(20))
     until(lambda: "cannot be written" in site.said(), "word of it")
     assert daemon.poll() is None
+    assert "disk      full" in status_inside(site, daemon)
     (inside / "fill").unlink()
     until(lambda: said_uploaded(site) == 20, "all of them, once there is room")
     assert site.end(daemon) == 0
