@@ -102,6 +102,7 @@ name = "flow"
 match = "*.mp4"
 kind = "workflow"
 workflow_id = "{ID}"
+parameters = {{ clip = "{{file_id}}" }}
 """
 
 
@@ -140,7 +141,7 @@ def test_rules_as_they_are_read(write: Write) -> None:
     assert restyle.with_ == {"depth": "{shot}_depth_{folder}.png"}
     assert restyle.parameters["guidance_files"][1] == {"file_id": "{depth.file_id}", "weight": 0.5, "on": True}
     assert restyle.budget.daily == 10.0
-    assert (flow.kind, flow.target_id, flow.parameters) == (Kind.WORKFLOW, ID, {})
+    assert (flow.kind, flow.target_id, flow.parameters) == (Kind.WORKFLOW, ID, {"clip": "{file_id}"})
 
 
 def test_one_folder_is_enough(write: Write, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from layerwatch.config import Api, Budget, Folder, Http, Ledger, Rule, Settings, Upload, load
+from layerwatch.config import Action, Api, Budget, Folder, Http, Ledger, Rule, Settings, Upload, load
 
 EXAMPLE = Path(__file__).parent.parent / "config.example.toml"
 TABLES: dict[str, type[BaseModel]] = {
@@ -23,10 +23,12 @@ TABLES: dict[str, type[BaseModel]] = {
     "budget": Budget,
     "http": Http,
     "folders": Folder,
+    "folders.on_uploaded": Action,
+    "folders.on_complete": Action,
     "folders.rules": Rule,
     "folders.rules.budget": Budget,
 }
-LINE = re.compile(r"(?P<off># ?)?(?:\[+(?P<table>[a-z.]+)\]+|(?P<key>[a-z_]+) = .+)")
+LINE = re.compile(r"(?P<off># ?)?(?:\[+(?P<table>[a-z._]+)\]+|(?P<key>[a-z_]+) = .+)")
 
 
 def lines() -> Iterator[tuple[str, str, bool, str]]:
@@ -87,7 +89,18 @@ def test_what_is_switched_on_is_the_default() -> None:
     for key, info in Folder.model_fields.items():
         if key in written["folders"][0] and not info.is_required():
             assert getattr(settings.folders[0], key) == info.default, key
-    assert set(written["folders"][0]) == set(Folder.model_fields) - {"rules"}
+    assert set(written["folders"][0]) == set(Folder.model_fields) - {"rules", "on_uploaded", "on_complete"}
+
+
+def test_what_can_be_switched_on_in_a_block_shows_its_default(tmp_path: Path) -> None:
+    """Not where a list is empty by default: there the example shows what could be in it."""
+    folder = switched_on(tmp_path).folders[0]
+    for table in (folder.rules[0], folder.on_uploaded, folder.on_complete):
+        assert table is not None
+        for key, info in type(table).model_fields.items():
+            if isinstance(info.default, bool | int | float | Enum):
+                assert key in table.model_fields_set, key
+                assert getattr(table, key) == info.default, key
 
 
 def test_choices_are_all_named() -> None:
@@ -103,14 +116,24 @@ def test_it_loads_as_it_is() -> None:
     assert settings.warnings == ()
 
 
-def test_it_loads_with_everything_switched_on(tmp_path: Path) -> None:
+def switched_on(tmp_path: Path) -> Settings:
     path = tmp_path / "config.toml"
     path.touch(mode=0o600)
     path.write_text(re.sub(r"^#(?=[\[a-z])", "", EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE))
-    settings = load(str(path), require_token=False)
+    return load(str(path), require_token=False)
+
+
+def test_it_loads_with_everything_switched_on(tmp_path: Path) -> None:
+    settings = switched_on(tmp_path)
     (rule,) = settings.folders[0].rules
     assert rule.with_ == {"depth": "{shot}_depth.png"}
     assert rule.budget.burst == 5
+    assert rule.roles == ("depth", "prompt", "parameters")
+    on_uploaded, on_complete = settings.folders[0].on_uploaded, settings.folders[0].on_complete
+    assert on_uploaded is not None
+    assert on_uploaded.command == ("/usr/local/bin/notify", "--quiet")
+    assert on_complete is not None
+    assert on_complete.url == "https://hooks.example.org/layerwatch"
     assert settings.http.address == ("127.0.0.1", 9753)
 
 

@@ -5,6 +5,7 @@ Importing it reads nothing; `load` does, and either returns `Settings` or raises
 
 from layerwatch.config.loading import load
 from layerwatch.config.settings import (
+    Action,
     AfterUpload,
     Api,
     Budget,
@@ -19,6 +20,7 @@ from layerwatch.config.settings import (
 )
 
 __all__ = [
+    "Action",
     "AfterUpload",
     "Api",
     "Budget",

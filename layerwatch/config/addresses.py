@@ -1,4 +1,4 @@
-"""Where the API is reached and where the status page listens. Pure: nothing is looked up."""
+"""Where the API and webhooks are reached, and where the status page listens. Pure: nothing is looked up."""
 
 import ipaddress
 import re
@@ -18,14 +18,28 @@ def listen(value: str) -> str:
 
 def base_url(value: str) -> str:
     fix = 'write for example "https://api.app.layer.ai/api"'
+    parts = _http(value, "the token", fix)
+    if parts.username is not None or parts.query or parts.fragment:
+        raise Fault("must have no user, query or fragment: the token has its own key", fix)
+    return value.rstrip("/")
+
+
+def webhook(value: str) -> str:
+    """As it was given: a query may be what tells the receiver who is calling."""
+    fix = 'write for example "https://hooks.example.org/layerwatch"'
+    parts = _http(value, "the facts about your files", fix)
+    if parts.username is not None or parts.fragment:
+        raise Fault("must have no user and no fragment: calls are signed with secret_file", fix)
+    return value
+
+
+def _http(value: str, load: str, fix: str) -> SplitResult:
     parts = _split(value)
     if parts is None or parts.scheme not in {"http", "https"}:
         raise Fault("is not an http(s) URL", fix)
-    if parts.username is not None or parts.query or parts.fragment:
-        raise Fault("must have no user, query or fragment: the token has its own key", fix)
     if parts.scheme == "http" and not loopback(parts.hostname or ""):
-        raise Fault("plain http to another machine: the token would travel in the clear", "write https://")
-    return value.rstrip("/")
+        raise Fault(f"plain http to another machine: {load} would travel in the clear", "write https://")
+    return parts
 
 
 def _split(value: str) -> SplitResult | None:

@@ -1,11 +1,13 @@
-"""Finding the API token, in this order: LAYER_TOKEN, LAYERWATCH_API__TOKEN, token_file, the systemd credential
-`layer_token`, and last the configuration file itself. No message ever holds a token, or a part of one.
+"""Finding secrets: the API token, and what webhooks are signed with. No message ever holds one, or a part of one.
+
+The token comes from the first of LAYER_TOKEN, LAYERWATCH_API__TOKEN, token_file, the systemd credential `layer_token`,
+and last the configuration file itself.
 """
 
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from layerwatch.config.faults import Origins
@@ -25,12 +27,12 @@ _LONGEST = 64 * 1024
 
 @dataclass(frozen=True)
 class Found:
-    token: str | None = None
+    secret: str | None = None
     problems: tuple[Problem, ...] = ()
     warnings: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return f"Found(token={'...' if self.token else None}, problems={self.problems}, warnings={self.warnings})"
+        return f"Found(secret={'...' if self.secret else None}, problems={self.problems}, warnings={self.warnings})"
 
 
 def no_workspace(where: str) -> Problem:
@@ -46,11 +48,18 @@ def find(api: Mapping[str, object], origins: Origins) -> Found:
     if isinstance(configured, str) and ("api", "token") in origins.variables:
         return _judged(where, configured)
     if isinstance(token_file, str) and os.path.isabs(token_file):
-        return _from_file(origins.where(("api", "token_file")), token_file)
+        return _from_file(origins.where(("api", "token_file")), token_file, _judged)
     if credential := _credential():
         # systemd has the say over its mode.
-        return replace(_from_file(f"systemd credential {CREDENTIAL}", credential), warnings=())
+        return replace(_from_file(f"systemd credential {CREDENTIAL}", credential, _judged), warnings=())
     return _judged(where, configured) if isinstance(configured, str) else Found()
+
+
+def of_action(where: str, action: Mapping[str, object]) -> Found:
+    """What this action's calls are signed with."""
+    secret_file = action.get("secret_file")
+    usable = isinstance(secret_file, str) and os.path.isabs(secret_file)
+    return _from_file(where, str(secret_file), _judged_secret) if usable else Found()
 
 
 def exposed(api: Mapping[str, object], file: str, mode: int) -> tuple[Problem, ...]:
@@ -66,19 +75,19 @@ def _credential() -> str | None:
     return path if directory and os.path.lexists(path) else None
 
 
-def _from_file(where: str, path: str) -> Found:
+def _from_file(where: str, path: str, judged: Callable[[str, str], Found]) -> Found:
     try:
         with open(path, "rb") as stream:
             mode, raw = os.fstat(stream.fileno()).st_mode, stream.read(_LONGEST)
     except (OSError, ValueError) as error:
         reason = f"{path} cannot be read: {getattr(error, 'strerror', None) or 'not a path'}"
         return Found(
-            problems=(Problem(where, reason, "write the token to it, readable for the user layerwatch runs as"),)
+            problems=(Problem(where, reason, "write the secret to it, readable for the user layerwatch runs as"),)
         )
-    found = _judged(where, raw.decode("utf-8", "replace"))
+    found = judged(where, raw.decode("utf-8", "replace"))
     if not mode & _OTHERS_READ:
         return found
-    return Found(found.token, found.problems, (f"{where}: other users can read {path}; chmod 600 {path}",))
+    return replace(found, warnings=(f"{where}: other users can read {path}; chmod 600 {path}",))
 
 
 def _judged(where: str, text: str) -> Found:
@@ -93,3 +102,14 @@ def _judged(where: str, text: str) -> Found:
     if reason:
         return Found(problems=(Problem(where, reason, "put the token there and nothing else, without 'Bearer'"),))
     return Found(token)
+
+
+def _judged_secret(where: str, text: str) -> Found:
+    """Any line of text will do: it is never sent."""
+    secret = text.strip()
+    if secret and secret.isprintable() and "\N{REPLACEMENT CHARACTER}" not in secret:
+        return Found(secret)
+    reason = "is not one line of text" if secret else "the secret is empty"
+    return Found(
+        problems=(Problem(where, reason, "put one line of text there, such as what `openssl rand -hex 32` prints"),)
+    )

@@ -17,6 +17,11 @@ from layerwatch.locate import CONFIG_VARIABLE
 PREFIX = "LAYERWATCH_"
 WORKSPACE = "LAYER_WORKSPACE_ID"
 _LISTS = {"folders"}
+# What a command of `on_uploaded` and `on_complete` is told: it may well call layerwatch itself.
+_FACTS = {
+    *("event", "file", "folder", "path", "file_id", "hash", "size", "content_type", "uploaded_at"),
+    *("generation", "rule", "kind", "remote_id", "price", "completed_at", "outputs"),
+}
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ def said() -> Said:
     good = {loc: name for loc, name in variables.items() if name not in {problem.where for problem in wrong}}
     source = EnvSettingsSource(Settings)
     source.env_vars = {name.lower(): os.environ[name] for name in good.values()}
-    strays = (name for loc, name in good.items() if loc[0] not in Settings.model_fields)
+    strays = (name for loc, name in good.items() if loc[0] not in Settings.model_fields and loc[0] not in _FACTS)
     warnings = tuple(f"{name}: not a setting of layerwatch; ignored" for name in strays)
     return Said(source(), good, tuple(wrong), warnings)
 

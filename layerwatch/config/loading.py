@@ -2,16 +2,16 @@
 
 import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from layerwatch import locate
-from layerwatch.config import checks, credentials, environment
+from layerwatch.config import action_checks, checks, credentials, environment
 from layerwatch.config.credentials import Found
 from layerwatch.config.faults import Origins, told
-from layerwatch.config.lines import positions
+from layerwatch.config.lines import Loc, positions
 from layerwatch.config.settings import Settings
 from layerwatch.errors import Problem, UserError
 
@@ -32,10 +32,14 @@ def load(path: str | None = None, *, require_token: bool) -> Settings:
     found = credentials.find(_section(values, "api"), origins)
     problems += [Problem(origins.where(loc), fault.reason, fault.fix) for loc, fault in checks.check(values)]
     problems += _lacking(_section(values, "api"), found, origins) if require_token else ()
+    secrets = _secrets(values, origins)
+    problems += [problem for each in secrets.values() for problem in each.problems] if require_token else ()
     settings, faults = _built(_with_token(values, found), origins)
     if settings is None or problems:
         raise UserError(*faults, *problems)
-    return settings.loaded(os.path.abspath(file), said.warnings + found.warnings, found.problems)
+    _hand_out(secrets, settings)
+    warnings = [*said.warnings, *(warning for each in (found, *secrets.values()) for warning in each.warnings)]
+    return settings.loaded(os.path.abspath(file), tuple(warnings), found.problems)
 
 
 def _read(file: str, others: tuple[Problem, ...]) -> tuple[str, int]:
@@ -80,16 +84,47 @@ def _section(values: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _anchor(values: dict[str, Any], file: str) -> None:
     """Make every path absolute, in place: these tables are ours alone."""
-    folders = [(folder, "path") for _, folder in checks.tables(values, ("folders",))]
-    for table, key in ((_section(values, "api"), "token_file"), (_section(values, "ledger"), "path"), *folders):
+    for table, key in _paths(values):
         if isinstance(table.get(key), str):
             table[key] = locate.anchored(table[key], file)
+    for _, action in _actions(values):
+        command = action.get("command")
+        # A bare name is looked up in PATH, as everywhere.
+        if isinstance(command, list) and command and isinstance(command[0], str) and "/" in command[0]:
+            command[0] = locate.anchored(command[0], file)
+
+
+def _paths(values: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
+    yield _section(values, "api"), "token_file"
+    yield _section(values, "ledger"), "path"
+    for _, folder in checks.tables(values, ("folders",)):
+        yield folder, "path"
+    for _, action in _actions(values):
+        yield action, "secret_file"
+
+
+def _actions(values: dict[str, Any]) -> Iterator[tuple[Loc, dict[str, Any]]]:
+    for loc, folder in checks.tables(values, ("folders",)):
+        yield from action_checks.actions(folder, loc)
+
+
+def _secrets(values: dict[str, Any], origins: Origins) -> dict[Loc, Found]:
+    """What each action's `secret_file` holds, by the action's place."""
+    return {
+        loc: credentials.of_action(origins.where((*loc, "secret_file")), action) for loc, action in _actions(values)
+    }
+
+
+def _hand_out(secrets: Mapping[Loc, Found], settings: Settings) -> None:
+    for loc, found in secrets.items():
+        action = getattr(settings.folders[int(loc[1])], str(loc[2]))
+        action.keep_secret(found.secret, found.problems)
 
 
 def _lacking(api: dict[str, Any], found: Found, origins: Origins) -> Iterator[Problem]:
     """What only those commands need that speak to the API."""
     yield from found.problems
-    if found.token is None and not found.problems and "token" not in api:
+    if found.secret is None and not found.problems and "token" not in api:
         yield credentials.NO_TOKEN
     if "workspace_id" not in api:
         yield credentials.no_workspace(origins.where(("api", "workspace_id")))
@@ -101,7 +136,7 @@ def _with_token(values: dict[str, Any], found: Found) -> dict[str, Any]:
     if not isinstance(api, dict):
         return values
     rest = {key: value for key, value in api.items() if key != "token" or not isinstance(value, str)}
-    return {**values, "api": {**rest, "token": found.token} if found.token else rest}
+    return {**values, "api": {**rest, "token": found.secret} if found.secret else rest}
 
 
 def _built(values: dict[str, Any], origins: Origins) -> tuple[Settings | None, list[Problem]]:

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, StrictBool
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from layerwatch.config import values
+from layerwatch.config import roles, values
 from layerwatch.config.credentials import NO_TOKEN, no_workspace
-from layerwatch.config.units import MIB
+from layerwatch.config.units import GIB, MIB
 from layerwatch.errors import Problem, UserError
 from layerwatch.locate import default_ledger_path
 
@@ -87,10 +87,26 @@ class Rule(Table):
     kind: Kind = Kind.INFERENCE
     model_id: values.Uuid | None = None
     workflow_id: values.Uuid | None = None
+    nested: StrictBool = False
+    prompt_from: values.Suffix | None = None
+    parameters_from: values.Suffix | None = None
+    again_on_sidecar: StrictBool = False
+    optional: tuple[str, ...] = ()
+    wait: values.Duration | None = None
+    time_limit: values.TimeLimit = 3600.0
+    max_result_size: values.Size = 4 * GIB
     outputs: values.Inside | None = None
+    chain: StrictBool = False
+    chain_depth: values.Depth = 3
     with_: dict[str, str] = Field(default_factory=dict, alias="with")
     parameters: dict[str, Any] = Field(default_factory=dict)
     budget: Budget = Field(default_factory=Budget)
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """What a generation is made of besides the file that matched: companions first, then what is beside it."""
+        read = {roles.PROMPT: self.prompt_from, roles.PARAMETERS: self.parameters_from}
+        return (*self.with_, *(role for role, suffix in read.items() if suffix is not None))
 
     @property
     def target_id(self) -> str:
@@ -98,6 +114,28 @@ class Rule(Table):
         target = self.model_id if self.kind is Kind.INFERENCE else self.workflow_id
         assert target is not None, "checked when it was loaded"
         return target
+
+
+class Action(Table):
+    """Something to do without Layer: a program to run, or a webhook to call."""
+
+    command: values.Command | None = None
+    url: values.WebhookUrl | None = None
+    secret_file: values.AbsolutePath | None = None
+    timeout: values.TimeLimit = 60.0
+
+    _secret: SecretStr | None = PrivateAttr(None)
+    _secret_problems: tuple[Problem, ...] = PrivateAttr(())
+
+    def keep_secret(self, secret: str | None, problems: tuple[Problem, ...]) -> None:
+        """Note what `secret_file` held when the configuration was loaded."""
+        self._secret, self._secret_problems = None if secret is None else SecretStr(secret), problems
+
+    def secret(self) -> SecretStr | None:
+        """What calls are signed with, if they are; a `UserError` says what is wrong with `secret_file`."""
+        if self._secret_problems:
+            raise UserError(*self._secret_problems)
+        return self._secret
 
 
 class Folder(Table):
@@ -114,6 +152,8 @@ class Folder(Table):
     after_upload: AfterUpload = AfterUpload.KEEP
     move_to: values.Inside = "uploaded"
     receipt: StrictBool = False
+    on_uploaded: Action | None = None
+    on_complete: Action | None = None
     rules: tuple[Rule, ...] = ()
 
     @property
@@ -121,6 +161,12 @@ class Folder(Table):
         """The directories below the folder that layerwatch itself puts files in: they are not looked into."""
         moved = (self.move_to,) if self.after_upload is AfterUpload.MOVE else ()
         return (*moved, *(rule.outputs for rule in self.rules if rule.outputs))
+
+    @cached_property
+    def sidecars(self) -> frozenset[str]:
+        """The endings, in lower case, of what its rules read beside files."""
+        read = (suffix for rule in self.rules for suffix in (rule.prompt_from, rule.parameters_from))
+        return frozenset(suffix.lower() for suffix in read if suffix is not None)
 
     @cached_property
     def root(self) -> str:

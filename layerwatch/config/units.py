@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from layerwatch.config.faults import Fault
 
-KIB, MIB = 1024, 1024**2
+KIB, MIB, GIB = 1024, 1024**2, 1024**3
 _BYTES = {"": 1, "b": 1} | {
     f"{prefix}{ending}": base**power
     for power, prefix in enumerate("kmgt", start=1)

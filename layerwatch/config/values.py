@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator
 
-from layerwatch.config import addresses, units
+from layerwatch.config import addresses, endings, units
 from layerwatch.config.faults import Fault
 
 _Number = TypeVar("_Number", int, float)
@@ -103,6 +103,26 @@ def some(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def argument_list(value: object) -> object:
+    if isinstance(value, str):
+        raise Fault("must be a list: no shell is involved", 'write each argument by itself: ["program", "argument"]')
+    return value
+
+
+def command(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value or not value[0]:
+        raise Fault("names no program", 'write for example ["/usr/local/bin/notify", "--quiet"]')
+    if any("\0" in argument for argument in value):
+        raise Fault("has a NUL character, which no program can be given", "take it out")
+    return value
+
+
+def _some_time(value: float) -> float:
+    if value <= 0:
+        raise Fault("must be more than nothing", 'write for example "60s" or "1h"')
+    return value
+
+
 _POSITIVE = at_least(1, "must be more than nothing", 'write for example "64MiB"')
 _NOT_NEGATIVE = "must not be negative"
 _NO_LIMIT = "write 0 or more; for no limit leave the key out"
@@ -113,6 +133,7 @@ Rate = Annotated[int, BeforeValidator(units.rate), AfterValidator(_POSITIVE)]
 Duration = Annotated[
     float, BeforeValidator(units.duration), AfterValidator(at_least(0.0, _NOT_NEGATIVE, 'write "0s" or more'))
 ]
+TimeLimit = Annotated[float, BeforeValidator(units.duration), AfterValidator(_some_time)]
 Interval = Annotated[
     float,
     BeforeValidator(units.duration),
@@ -125,6 +146,13 @@ Attempts = Annotated[
     AfterValidator(at_least(1, "must be 1 or more: the first try counts", "write 8")),
 ]
 Count = Annotated[int, BeforeValidator(whole), AfterValidator(at_least(0, _NOT_NEGATIVE, _NO_LIMIT))]
+Depth = Annotated[
+    int,
+    BeforeValidator(whole),
+    AfterValidator(
+        at_least(1, "must be 1 or more: else no result is taken", "write 3; for no chain write chain = false")
+    ),
+]
 Amount = Annotated[float, BeforeValidator(amount), AfterValidator(at_least(0.0, _NOT_NEGATIVE, _NO_LIMIT))]
 Name = Annotated[str, AfterValidator(name)]
 Uuid = Annotated[str, AfterValidator(uuid)]
@@ -133,3 +161,6 @@ Inside = Annotated[str, AfterValidator(inside)]
 Glob = Annotated[str, AfterValidator(glob)]
 Listen = Annotated[str, AfterValidator(addresses.listen)]
 BaseUrl = Annotated[str, AfterValidator(addresses.base_url)]
+WebhookUrl = Annotated[str, AfterValidator(addresses.webhook)]
+Suffix = Annotated[str, AfterValidator(endings.suffix)]
+Command = Annotated[tuple[str, ...], BeforeValidator(argument_list), AfterValidator(command)]
