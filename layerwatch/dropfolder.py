@@ -38,7 +38,8 @@ class DropFolder:
         self._watch = watch
         self._around = around
         self._hints: queue.SimpleQueue[tuple[str, Sign] | None] = queue.SimpleQueue()
-        self._selection = Selection(folder.include, folder.exclude, folder.own)
+        beside = tuple(f"*{suffix}" for suffix in sorted(folder.sidecars))
+        self._selection = Selection((*folder.include, *beside), folder.exclude, folder.own)
         known = around.ledger.facts.one_folder(folder.name)
         if known and known.path != os.path.realpath(folder.path):
             known = None  # the name was given to another folder: what lies there is new

@@ -16,14 +16,18 @@ MAY_PASS = (Reason.IN_USE, Reason.FAILED)
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What one folder wants done with its files once they are uploaded. `move_to`: absolute, or below the folder."""
+    """What one folder wants done once its files are uploaded. `move_to`: absolute, or below the folder. `rules`: it
+    has some, `tells`: a command or webhook is to know of each upload."""
 
     after_upload: AfterUpload = AfterUpload.KEEP
     move_to: str = ""
     receipt: bool = False
+    rules: bool = False
+    tells: bool = False
 
     @property
     def wanted(self) -> bool:
+        """Something is to be done with the file itself."""
         return self.after_upload is not AfterUpload.KEEP or self.receipt
 
 

@@ -6,14 +6,15 @@ they are, and the next scan finds them again.
 
 import logging
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from layerwatch import points
 from layerwatch.config import Folder
 from layerwatch.errors import Code
-from layerwatch.examine import Changed, Gone, Limits, NotYet, examine
-from layerwatch.ledger import Ledger, Recorded, Refusal, Version, Waiting
+from layerwatch.examine import Changed, Gone, Limits, NotYet, examine, look
+from layerwatch.ledger import Ledger, Origin, Recorded, Refusal, Version, Waiting
 from layerwatch.notices import Notice, Tell, name_text
 from layerwatch.settle import Candidate, Settle
 from layerwatch.source import Identity
@@ -35,6 +36,7 @@ class Surroundings:
     tell: Tell
     max_size: int
     aftermath: bool  # the folder wants something done with a file once it is uploaded
+    why_no_input: Callable[[Origin], str | None]  # why a result of ours is not to be taken as a file; None: it is
 
 
 class Intake:
@@ -90,6 +92,8 @@ class Intake:
             self._drop(path)
             return None
         limits, name = self._limits(now - candidate.quiet_since), self._folder.name
+        if self._is_sidecar(candidate):
+            return Refusal(name, path, candidate.identity, Code.SIDECAR, "read by a rule for the file beside it")
         match examine(name, path, self._root(), candidate.identity, limits, self._around.stopping):
             case Gone():
                 self._drop(path)
@@ -100,10 +104,25 @@ class Intake:
             case NotYet(reason):
                 self._put_off(candidate, now, reason)
             case Version() as version:
-                return replace(version, aftermath=self._around.aftermath)
+                return self._unless_ours(replace(version, aftermath=self._around.aftermath))
             case Refusal() as refusal:
                 return refusal
         return None
+
+    def _is_sidecar(self, candidate: Candidate) -> bool:
+        if os.path.splitext(candidate.path)[1].lower() not in self._folder.sidecars:
+            return False
+        seen = look(candidate.path)
+        return seen is not None and seen[0] == candidate.identity and stat.S_ISREG(seen[1])
+
+    def _unless_ours(self, version: Version) -> Version | Refusal:
+        """Results do not come back as inputs, wherever somebody has put them, unless a chain of rules wants them to."""
+        origin = self._around.ledger.planning.origin(version.digest.sha256)
+        if origin is None:
+            return version
+        if reason := self._around.why_no_input(origin):
+            return Refusal(version.folder, version.path, version.identity, Code.GENERATED, reason)
+        return replace(version, origin=origin.id)
 
     def _limits(self, quiet_s: float) -> Limits:
         folder = self._folder
@@ -129,8 +148,8 @@ class Intake:
             self._drop(item.path)
             if row.event is not None:
                 self._tell_recorded(item, row)
-        if any(row.event is Event.SEEN for row in recorded):
-            self._around.queued()
+        if any(row.event is not None for row in recorded):
+            self._around.queued()  # a sidecar, too, is news
 
     def _drop(self, path: str) -> None:
         self._settle.drop(path)
@@ -142,7 +161,7 @@ class Intake:
         if isinstance(item, Version):
             self._tell("queued", item.path, "queued", logging.DEBUG, file=row.id)
             return
-        level = logging.DEBUG if item.code is Code.EXISTING else logging.WARNING
+        level = logging.DEBUG if item.code in (Code.EXISTING, Code.SIDECAR, Code.GENERATED) else logging.WARNING
         text = f"skipped ({item.code}): {item.message}"
         self._tell("skipped", item.path, text, level, file=row.id, error_code=item.code, error=item.message)
 

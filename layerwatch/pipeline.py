@@ -29,11 +29,12 @@ from layerwatch.finish import Finished, Policy, finish
 from layerwatch.ledger import Finishing, Job, Ledger, LostClaim, Session, Twin
 from layerwatch.notices import Notice, Tell, name_text, size_text
 from layerwatch.pacing import Gate, Pass
+from layerwatch.recording import insist
 from layerwatch.redact import redact
+from layerwatch.rules import key_of
 from layerwatch.stages import Ties, Tools, Uploaded, upload
 from layerwatch.states import Event, judge
 
-LEDGER_RETRY_S = 1.0
 FINISH_RETRY_S = 60.0
 
 
@@ -168,20 +169,8 @@ class Pipeline:
     # --- recording ----------------------------------------------------------------------------------------------------
 
     def _insist(self, record: Callable[[], None]) -> None:
-        """What has happened has happened: write it down, however long the disk stays full."""
-        while True:
-            try:
-                record()
-            except LedgerTrouble as error:
-                self._shared.tell(Notice("ledger_trouble", f"{error}; trying again", ERROR))
-                if self._tools.stopping():
-                    return  # the row says `uploading`: the next start asks the server, and loses nothing
-                self._tools.pause(LEDGER_RETRY_S)
-            except LostClaim as error:
-                self._tell_lost(error)
-                return
-            else:
-                return
+        tools = self._tools
+        insist(record, stopping=tools.stopping, pause=tools.pause, tell=self._shared.tell)
 
     def _tell_lost(self, error: LostClaim) -> None:
         self._shared.tell(Notice("lost_claim", f"{error}; what came of it is not recorded", ERROR))
@@ -200,7 +189,7 @@ class Pipeline:
                 self._faulted(job, outcome)
 
     def _uploaded(self, job: Job, event: Event, file_id: str, verified: str, flight: Flight) -> None:
-        tools, shared = self._tools, self._shared
+        tools, shared, policy = self._tools, self._shared, self._shared.policy(job.folder)
         self._files.uploaded(
             job,
             event,
@@ -208,7 +197,9 @@ class Pipeline:
             file_id=file_id,
             workspace_id=shared.workspace_id,
             verified=verified,
-            aftermath=shared.policy(job.folder).wanted,
+            aftermath=policy.wanted,
+            rule_key=key_of(self._relative(job)) if policy.rules else None,
+            deliver=policy.tells,
         )
         points.passed("uploaded")
         took_s = tools.monotonic() - flight.since
@@ -252,10 +243,12 @@ class Pipeline:
         self._tell("finished", job, text, WARNING if done.code else DEBUG, error_code=done.code, detail=done.detail)
 
     def _tell(self, event: str, job: Job | Finishing, text: str, level: int, **facts: object) -> None:
-        root = self._shared.root(job.folder)
-        name = name_text(f"{job.folder}/{job.path.removeprefix(root).lstrip('/')}")
+        name = name_text(f"{job.folder}/{self._relative(job)}")
         facts |= {"file": job.id, "folder": job.folder, "path": job.path, "size": job.identity.size}
         self._shared.tell(Notice(event, f"{name} {text}", level, facts))
+
+    def _relative(self, job: Job | Finishing) -> str:
+        return job.path.removeprefix(self._shared.root(job.folder)).lstrip("/")
 
 
 def _fault(error: Exception) -> Final:

@@ -7,7 +7,7 @@ that a test of all of them is one of all there are.
 import os
 import signal
 
-POINTS = (
+OF_FILES = (
     "recorded",  # found files are in the ledger
     "claimed",  # one of them is claimed, nothing has been sent
     "granted",  # Layer has granted an upload
@@ -24,6 +24,22 @@ POINTS = (
     "postponed",
     "recovered",  # at the start after a crash
 )
+OF_GENERATIONS = (
+    "planned",  # a generation is in the ledger
+    "taken",  # it is claimed to be fired, and nobody has asked for its price
+    "priced",
+    "booked",  # the ledger says `submitting`, and the paid request has not left
+    "fired",  # Layer has answered it, and nobody has written it down
+    "accepted",  # written down
+    "polled",  # Layer says that it is complete, and no result has been fetched
+    "placing",  # a result is known to the ledger, and nobody can see it yet
+    "placed",  # it is there, and nobody has written that down
+    "saved",
+    "completed",  # written down
+    "delivering",  # a command or webhook is about to be called
+    "delivered",  # it was, and nobody has written it down
+)
+POINTS = OF_FILES + OF_GENERATIONS
 
 _name, _, _count = os.environ.get("LAYERWATCH_END_AT", "").partition(":")
 _left = int(_count or 1)

@@ -37,6 +37,7 @@ class Bench:
             tell=self.told.append,
             max_size=10**9,
             aftermath=False,
+            why_no_input=lambda _: "a result",
         )
         return DropFolder(Folder(name="drop", path=str(self.drop), **settings), self.watch, around)  # type: ignore[arg-type]
 

@@ -99,7 +99,7 @@ class Laws(RuleBasedStateMachine):
     def an_uploader_works(self, steps: int) -> None:
         self.bench.steps(self.pipeline, steps)
 
-    @rule(point=st.sampled_from([point for point in points.POINTS if point not in ("recorded", "recovered")]))
+    @rule(point=st.sampled_from([point for point in points.OF_FILES if point not in ("recorded", "recovered")]))
     def it_ends_at_this_point_and_is_started_again(self, point: str) -> None:
         def passed(name: str) -> None:
             if name == point:

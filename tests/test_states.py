@@ -10,7 +10,21 @@ from hypothesis import strategies as st
 
 from layerwatch import states
 from layerwatch.errors import ApiDown, Code, Final, FolderAway, JobError, NewUrl, NotTheApi, Superseded, TryAgain
-from layerwatch.states import BACKOFF_FIRST_S, BACKOFF_MOST_S, Event, File, IllegalMove, allows, backoff_s, judge, move
+from layerwatch.states import (
+    BACKOFF_FIRST_S,
+    BACKOFF_MOST_S,
+    OPEN,
+    Event,
+    File,
+    Generation,
+    IllegalMove,
+    Turn,
+    allows,
+    backoff_s,
+    judge,
+    move,
+    turn,
+)
 
 Move = tuple[File | None, Event, File]
 EVERY_STATUS: tuple[File | None, ...] = (None, *File)
@@ -26,9 +40,43 @@ def possible() -> set[Move]:
     return {(status, event, move(status, event)) for status, event in pairs if allows(status, event)}
 
 
+def test_the_turns_of_a_generation_are_those_in_the_diagram() -> None:
+    turns = set()
+    for status, event in itertools.product((None, *Generation), Turn):
+        try:
+            turns.add((status, event, turn(status, event)))
+        except IllegalMove:
+            continue
+    drawn = set()
+    for line in (states.generations.__doc__ or "").splitlines():
+        for start, events, end in re.findall(r"(?=(?<!\w)(\(new\)|\w+) --([a-z_/]+)--> (\w+))", line):
+            drawn |= {
+                (None if start == "(new)" else Generation(start), Turn(event), Generation(end))
+                for event in events.split("/")
+            }
+    assert turns == drawn
+    assert {event for _, event, _ in turns} == set(Turn)
+
+
+def test_only_a_proof_or_a_person_leads_back_from_what_may_have_been_paid_for() -> None:
+    paid = (Generation.SUBMITTING, Generation.RUNNING, Generation.UNKNOWN, Generation.COMPLETE)
+    back = set()
+    for status, event in itertools.product(paid, Turn):
+        try:
+            if turn(status, event) in OPEN:
+                back.add((status, event))
+        except IllegalMove:
+            continue
+    assert back == {
+        (Generation.SUBMITTING, Turn.NOT_STARTED),
+        (Generation.SUBMITTING, Turn.HELD),
+        (Generation.UNKNOWN, Turn.REFIRED),
+    }
+
+
 def drawn() -> Iterator[Move]:
     """The moves in the diagram that the module opens with."""
-    for line in (states.__doc__ or "").splitlines():
+    for line in (states.files.__doc__ or "").splitlines():
         # An arrow may begin where the one before it ends.
         for start, events, end in re.findall(r"(?=(?<!\w)(\(new\)|\w+) --([a-z/]+)--> (\w+))", line):
             for event in events.split("/"):

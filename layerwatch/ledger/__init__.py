@@ -1,37 +1,63 @@
-"""The SQLite ledger: the durable record of every file. The only room that knows SQL.
+"""The SQLite ledger: the durable record of every file and every generation. The only room that knows SQL.
 
-`files` moves rows, `facts` keeps what the daemon knows for others to see, `reports` answers questions. One `Ledger`
-per thread and process; they share the database without harm.
+`files` moves files; `planning`, `firing` and `following` generations; `finishing` and `deliveries` what is to be done
+beside that; `facts` keeps what the daemon knows for others to see; `reports` and `stories` answer questions. One
+`Ledger` per thread and process; they share the database without harm.
 """
 
 from typing import Self
 
+from layerwatch.ledger.deliveries import Deliveries, Delivery
 from layerwatch.ledger.facts import Facts, FolderFacts, FolderState, Waiting
-from layerwatch.ledger.files import Files, Job, LostClaim, Recorded, Refusal, Session, Twin, Version
+from layerwatch.ledger.files import Files, Job, Recorded, Refusal, Session, Twin, Version
 from layerwatch.ledger.finishing import Finishing, FinishingTable
+from layerwatch.ledger.firing import INSUFFICIENT, Firing, FiringTable, Held, Limits, day_after
+from layerwatch.ledger.following import Following, FollowingTable, Result
+from layerwatch.ledger.planning import Input, Missing, Origin, Plan, Planned, Planning
 from layerwatch.ledger.reports import FileRow, HistoryLine, Reports
 from layerwatch.ledger.store import Lock, Store, holder
+from layerwatch.ledger.stories import GenerationRow, InputRow, NeedRow, Spend, Stories
 from layerwatch.ledger.times import iso, seconds
+from layerwatch.ledger.turning import LostClaim
 
 __all__ = [
+    "INSUFFICIENT",
+    "Deliveries",
+    "Delivery",
     "Facts",
     "FileRow",
     "Files",
     "Finishing",
+    "Firing",
     "FolderFacts",
     "FolderState",
+    "Following",
+    "GenerationRow",
+    "Held",
     "HistoryLine",
+    "Input",
+    "InputRow",
     "Job",
     "Ledger",
+    "Limits",
     "Lock",
     "LostClaim",
+    "Missing",
+    "NeedRow",
+    "Origin",
+    "Plan",
+    "Planned",
     "Recorded",
     "Refusal",
     "Reports",
+    "Result",
     "Session",
+    "Spend",
+    "Stories",
     "Twin",
     "Version",
     "Waiting",
+    "day_after",
     "holder",
     "iso",
     "seconds",
@@ -46,8 +72,13 @@ class Ledger:
         self.path = path
         self.files = Files(self._store)
         self.finishing = FinishingTable(self._store)
+        self.planning = Planning(self._store)
+        self.firing = FiringTable(self._store)
+        self.following = FollowingTable(self._store)
+        self.deliveries = Deliveries(self._store)
         self.facts = Facts(self._store)
         self.reports = Reports(self._store)
+        self.stories = Stories(self._store)
 
     def checkpoint_if_due(self) -> None:
         """Fold the write-ahead log into the database when it has grown. For one process and thread alone."""

@@ -4,27 +4,25 @@ Every move is one guarded statement that insists on one row, with its line of hi
 status comes from `states.move`, never from here.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from layerwatch.errors import Code, LayerwatchError
+from layerwatch.errors import Code
+from layerwatch.ledger.deliveries import queue_delivery
 from layerwatch.ledger.store import Store, to_path, to_text
 from layerwatch.ledger.times import iso, seconds
+from layerwatch.ledger.turning import LostClaim
 from layerwatch.source import Digest, Identity
 from layerwatch.states import Event, File, Verdict, allows, move
-
-
-class LostClaim(LayerwatchError):
-    """The row is no longer as the claim left it: somebody else took it over. What was done for it must not be
-    recorded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
     """A complete file, found in a folder and hashed. `aftermath`: its folder wants something done once it is
-    uploaded."""
+    uploaded. `origin`: the generation whose result it is, in a chain of rules."""
 
     folder: str
     path: str
@@ -32,6 +30,7 @@ class Version:
     content_type: str
     digest: Digest
     aftermath: bool = False
+    origin: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,10 +240,13 @@ class Files:
         workspace_id: str,
         verified: str,
         aftermath: bool = False,
+        rule_key: str | None = None,
+        deliver: bool = False,
     ) -> None:
         """STORED or REUSED: the server has these bytes, under `file_id`; `verified` tells what was compared.
 
-        `aftermath`: something is to be done with the file now; marked in the same commit, so that no crash forgets it.
+        What follows is marked in the same commit, so that no crash forgets it. `aftermath`: something is to be done
+        with the file. `rule_key`: its folder has rules, which look for it by that. `deliver`: somebody is to be told.
         """
         with self._store.write() as connection:
             _move(
@@ -263,8 +265,12 @@ class Files:
                 next_attempt_at=iso(now) if aftermath else None,
                 uploaded_at=iso(now),
                 aftermath="pending" if aftermath else None,
+                rule_key=rule_key,
+                planning=None if rule_key is None else "pending",
             )
             connection.execute("DELETE FROM sessions WHERE file = ?", (job.id,))
+            if deliver:
+                queue_delivery(connection, job.folder, "uploaded", job.id, now)
 
     def faulted(self, job: Job, verdict: Verdict, now: float, *, keep_session: bool, detail: str = "") -> None:
         """POSTPONED, FAILED or SUPERSEDED, as `states.judge` decided. Without its session it begins at byte 0 again;
@@ -417,6 +423,7 @@ def _record_version(connection: sqlite3.Connection, found: Version, now: float) 
         "attempts": 0,
         "next_attempt_at": iso(now),
         "updated_at": iso(now),
+        "origin": found.origin,
         **_identity(found.identity),
     }
     id_ = _set(connection, id_, columns) if id_ is not None else _insert(connection, found.path, columns)
@@ -441,7 +448,19 @@ def _record_refusal(connection: sqlite3.Connection, found: Refusal, now: float) 
     columns |= {"status": status, "updated_at": iso(now)}
     id_ = _set(connection, row[0], columns) if row else _insert(connection, found.path, columns)
     _remember(connection, id_, now, Event.REFUSED, status, code=found.code, detail=found.message)
+    if found.code == Code.SIDECAR:
+        _show_to_rules(connection, found.path)
     return Recorded(id_, Event.REFUSED)
+
+
+def _show_to_rules(connection: sqlite3.Connection, sidecar: str) -> None:
+    """The files that it lies beside go through the rules once more: what waited for it goes on."""
+    stem = os.path.splitext(sidecar)[0]
+    connection.execute(
+        "UPDATE files SET planning = 'pending'"
+        " WHERE path > ? AND path < ? AND status = 'uploaded' AND rule_key IS NOT NULL AND planning IS NULL",
+        (to_text(f"{stem}."), to_text(f"{stem}/")),  # all that begin with `stem.`
+    )
 
 
 def _again(now: float) -> dict[str, object]:

@@ -5,9 +5,9 @@ A column beside the status, not a status: the file is uploaded, whatever becomes
 
 from dataclasses import dataclass
 
-from layerwatch.ledger.files import LostClaim
 from layerwatch.ledger.store import Store, to_path
 from layerwatch.ledger.times import iso
+from layerwatch.ledger.turning import LostClaim
 from layerwatch.source import Digest, Identity
 from layerwatch.states import Event, File, move
 

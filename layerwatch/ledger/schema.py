@@ -4,9 +4,14 @@
 not the import of the migration library.
 """
 
+import re
 import sqlite3
+from typing import TYPE_CHECKING
 
-VERSION = 1
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+VERSION = 2
 
 _FIRST = """
 CREATE TABLE files (
@@ -121,6 +126,71 @@ CREATE TABLE notes (             -- facts about the daemon itself: key, JSON
 """
 
 
+_SECOND = """
+DROP INDEX files_begun;
+ALTER TABLE files ADD COLUMN planning TEXT CHECK (planning IN ('pending', 'again'));  -- the rules have not seen it yet
+ALTER TABLE files ADD COLUMN rule_key TEXT;    -- below its folder, case folded: what rules look for; NULL without rules
+ALTER TABLE files ADD COLUMN origin INTEGER REFERENCES generations (id);  -- whose result it is
+CREATE INDEX files_planning ON files (id) WHERE planning IS NOT NULL;
+CREATE INDEX files_rule_key ON files (folder, rule_key) WHERE rule_key IS NOT NULL;
+
+ALTER TABLE generations ADD COLUMN path TEXT;  -- of the file that the rule matched
+ALTER TABLE generations ADD COLUMN key TEXT;   -- rule, path, input hashes: fires once; NULL while one is missing
+ALTER TABLE generations ADD COLUMN target TEXT;        -- the model's or workflow's id
+ALTER TABLE generations ADD COLUMN sidecars TEXT;      -- JSON: prompt and parameters as they lay beside the file
+ALTER TABLE generations ADD COLUMN depth INTEGER NOT NULL DEFAULT 1;      -- in a chain of rules
+ALTER TABLE generations ADD COLUMN approved INTEGER NOT NULL DEFAULT 0;   -- a person lets it pass the budget
+ALTER TABLE generations ADD COLUMN booked REAL;        -- Creative Units held against the budget
+ALTER TABLE generations ADD COLUMN booked_at TEXT;     -- the day that counts
+ALTER TABLE generations ADD COLUMN remote_state TEXT CHECK (remote_state IN ('complete', 'failed', 'cancelled'));
+ALTER TABLE generations ADD COLUMN claim TEXT;
+ALTER TABLE generations ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0;   -- in a row, without progress
+ALTER TABLE generations ADD COLUMN next_attempt_at TEXT;
+ALTER TABLE generations ADD COLUMN deadline_at TEXT;   -- of waiting for inputs, or of following it
+CREATE UNIQUE INDEX generations_key ON generations (key);
+CREATE INDEX generations_path ON generations (folder, rule, path);
+CREATE INDEX generations_status ON generations (status, next_attempt_at);
+CREATE INDEX generations_booked ON generations (booked_at) WHERE booked_at IS NOT NULL;
+CREATE INDEX generation_inputs_file ON generation_inputs (file);
+
+CREATE TABLE generation_needs (  -- what a waiting generation waits for
+  generation_id INTEGER NOT NULL REFERENCES generations (id) ON DELETE CASCADE,
+  role TEXT NOT NULL,
+  glob TEXT NOT NULL,            -- below the folder
+  key TEXT,                      -- the one rule_key that it can be; NULL where the glob leaves a choice
+  optional INTEGER NOT NULL,
+  PRIMARY KEY (generation_id, role)
+) WITHOUT ROWID;
+CREATE INDEX generation_needs_key ON generation_needs (key);
+
+CREATE TABLE results (           -- files that generations brought; known before they can be seen
+  generation_id INTEGER NOT NULL REFERENCES generations (id) ON DELETE CASCADE,
+  number INTEGER NOT NULL,
+  path TEXT NOT NULL,
+  sha256 TEXT NOT NULL,
+  size INTEGER NOT NULL,
+  saved INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (generation_id, number)
+) WITHOUT ROWID;
+CREATE INDEX results_hash ON results (sha256);
+
+CREATE TABLE deliveries (        -- commands and webhooks that a folder wants, and what came of them
+  id INTEGER PRIMARY KEY,
+  folder TEXT NOT NULL,
+  event TEXT NOT NULL CHECK (event IN ('uploaded', 'complete')),
+  item_id INTEGER NOT NULL,      -- files.id, or generations.id
+  status TEXT NOT NULL CHECK (status IN ('pending', 'done', 'failed')),
+  attempts INTEGER NOT NULL DEFAULT 0,
+  next_attempt_at TEXT,
+  claim TEXT,
+  detail TEXT,
+  created_at TEXT NOT NULL,
+  updated_at TEXT NOT NULL
+);
+CREATE INDEX deliveries_due ON deliveries (next_attempt_at) WHERE status = 'pending';
+"""
+
+
 def version(connection: sqlite3.Connection) -> int:
     """How many steps this ledger has behind it; 0 is an empty database."""
     (number,) = connection.execute("PRAGMA user_version").fetchone()
@@ -137,8 +207,11 @@ def migrate(connection: sqlite3.Connection) -> None:
 
     @migrations()
     def first(db: Database) -> None:
-        for statement in _FIRST.split(";\n"):
-            db.execute(statement)
+        _run(db, _FIRST)
+
+    @migrations()
+    def second(db: Database) -> None:
+        _run(db, _SECOND)
 
     # IMMEDIATE: who comes second waits here, and then finds the work done.
     connection.execute("BEGIN IMMEDIATE")
@@ -150,3 +223,9 @@ def migrate(connection: sqlite3.Connection) -> None:
     except BaseException:
         connection.execute("ROLLBACK")
         raise
+
+
+def _run(db: "Database", script: str) -> None:
+    # Not executescript: that would end the transaction around it. A comment may hold what looks like the end of one.
+    for statement in re.split(r";\s*\n", re.sub(r"--.*", "", script)):
+        db.execute(statement)

@@ -1,20 +1,18 @@
-"""The state machine of a file: every status, every event, and the table of moves. Pure.
+"""The state machine of a file, and what a fault means for it.
 
-Nothing else decides a status. The ledger stores what `move` says and appends the event to the history, so that the
-history, replayed through this table, gives the row.
-
-    (new) --seen--> queued --claimed--> uploading --stored/reused--> uploaded
-    (new) --refused--> skipped --seen--> queued
-    uploading --postponed/recovered--> queued         uploading --failed--> failed --retried--> queued
-    uploading --superseded--> skipped --seen--> queued    uploaded --finished--> uploaded (moved, deleted, receipted)
-    skipped --refused--> skipped
+(new) --seen--> queued --claimed--> uploading --stored/reused--> uploaded
+(new) --refused--> skipped --seen--> queued
+uploading --postponed/recovered--> queued         uploading --failed--> failed --retried--> queued
+uploading --superseded--> skipped --seen--> queued    uploaded --finished--> uploaded (moved, deleted, receipted)
+skipped --refused--> skipped
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
-from layerwatch.errors import ApiDown, Code, Final, FolderAway, JobError, NewUrl, Superseded, TryAgain
+from layerwatch.errors import ApiDown, Final, FolderAway, JobError, NewUrl, Superseded, TryAgain
+from layerwatch.states.table import IllegalMove
 
 
 class File(StrEnum):
@@ -63,10 +61,6 @@ _MOVES = MappingProxyType(
         },
     }
 )
-
-
-class IllegalMove(Exception):
-    """A status and an event that do not go together: a bug in layerwatch, never a user's fault."""
 
 
 def move(status: File | None, event: Event) -> File:

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from layerwatch.points import POINTS
+from layerwatch.points import OF_FILES
 from layerwatch.samples import sample
 from layerwatch.sandbox import Faults
 from tests.system.conftest import Site, until
@@ -16,7 +16,7 @@ KIB = 1024
 SIZES = (5 * KIB, 700 * KIB, 300 * KIB)
 
 
-@pytest.mark.parametrize("point", [point for point in POINTS if point not in ("recovered", "finishing", "finished")])
+@pytest.mark.parametrize("point", [point for point in OF_FILES if point not in ("recovered", "finishing", "finished")])
 def test_ended_at_this_point_the_next_start_finishes_the_work(site: Site, point: str) -> None:
     site.configure(folder='settle = "50ms"', upload='chunk_size = "256KiB"\nworkers = 2')
     if point == "postponed":

@@ -1,0 +1,209 @@
+"""What each thread does: one per drop folder (a hung share holds up only itself), one per uploader; and, where there
+are rules or actions, one that plans, a few that fire and follow, and one that delivers.
+
+Every loop is the same: do what is due, then sleep until something is, or the bell rings.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+from layerwatch.api import Assets, Layer, Storage, Webhook, tls_context
+from layerwatch.board import Board
+from layerwatch.config import Folder, Settings
+from layerwatch.daemon.doorbell import Doorbell
+from layerwatch.delivering import Courier
+from layerwatch.dropfolder import DropFolder
+from layerwatch.errors import LedgerTrouble
+from layerwatch.finish import Policy
+from layerwatch.intake import Surroundings
+from layerwatch.ledger import Ledger, Origin
+from layerwatch.notices import Tell
+from layerwatch.pacing import Bandwidth, Gate
+from layerwatch.pipeline import Pipeline, Shared
+from layerwatch.planner import Planner
+from layerwatch.runner import Kit, Runner, Site
+from layerwatch.stages import Tools
+from layerwatch.watch import Watch
+
+RUNNERS = 4
+IDLE_MOST_S = 5.0
+PLAN_S = 1.0  # how often the planner looks for what has waited for too long
+TWIN_S = 1.0
+
+Loop = tuple[str, Callable[[], None]]
+
+
+@dataclass
+class Crew:
+    """All threads' work on one configuration, and what they share. `trouble` is told when the ledger cannot be used;
+    it waits a little."""
+
+    settings: Settings
+    board: Board
+    tell: Tell
+    trouble: Callable[[LedgerTrouble], None]
+    stop: threading.Event
+    doorbell: Doorbell
+    watch: Watch
+    folders: dict[str, DropFolder] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.gate = Gate(threading.Lock())
+        self._bandwidth = Bandwidth(self.settings.upload.max_bandwidth, threading.Lock())
+        self._tls = tls_context()
+        self._configured = {folder.name: folder for folder in self.settings.folders}
+
+    def loops(self, ledger: Ledger) -> Iterator[Loop]:
+        """The threads that this configuration, and what the ledger still holds, need."""
+        settings = self.settings
+        for folder in settings.folders:
+            yield f"folder {folder.name}", partial(self._folder_loop, folder)
+        for number in range(settings.upload.workers):
+            yield f"uploader {number + 1}", self._upload_loop
+        if any(folder.rules for folder in settings.folders) or any(ledger.stories.counts().values()):
+            yield "planner", self._plan_loop
+            for number in range(RUNNERS):
+                yield f"runner {number + 1}", self._run_loop
+        if any(f.on_uploaded or f.on_complete for f in settings.folders) or ledger.deliveries.next_due() is not None:
+            yield "courier", self._deliver_loop
+
+    def layer(self) -> Layer:
+        settings = self.settings
+        token = settings.token().get_secret_value()
+        return Layer(settings.api.base_url, token, settings.workspace(), self._tls)
+
+    # --- loops --------------------------------------------------------------------------------------------------------
+
+    def _loop(self, step: Callable[[], bool], idle_s: Callable[[], float]) -> None:
+        while not self.stop.is_set():
+            heard = self.doorbell.rings
+            try:
+                if not step():
+                    self.doorbell.wait(heard, min(max(idle_s(), 0.01), IDLE_MOST_S))
+            except LedgerTrouble as error:
+                self.trouble(error)
+
+    def _folder_loop(self, folder: Folder) -> None:
+        with Ledger(self.settings.ledger.path) as ledger:
+            around = Surroundings(
+                ledger=ledger,
+                wall=time.time,
+                monotonic=time.monotonic,
+                stopping=self.stop.is_set,
+                queued=self.doorbell.ring,
+                tell=self.tell,
+                max_size=self.settings.upload.max_file_size,
+                aftermath=policy(folder).wanted,
+                why_no_input=partial(self._why_no_input, folder),
+            )
+            drop = DropFolder(folder, self.watch, around)
+            self.folders[folder.name] = drop
+            while not self.stop.is_set():
+                try:
+                    drop.wait(drop.step())
+                except LedgerTrouble as error:
+                    self.trouble(error)
+
+    def _upload_loop(self) -> None:
+        tools = self._tools()
+        with Ledger(self.settings.ledger.path) as ledger:
+            self._loop(Pipeline(ledger, tools, self._shared()).step, partial(self._upload_idle_s, ledger))
+        tools.layer.close()
+        tools.storage.close()
+
+    def _upload_idle_s(self, ledger: Ledger) -> float:
+        """How long an uploader with nothing to do may sleep; other processes queue files too, and cannot ring."""
+        closed_s = self.gate.wait_s(time.monotonic())
+        wait_s = max(_until(ledger.files.next_due()), closed_s)
+        if closed_s and self.gate.lets_begun_go_on:
+            wait_s = min(wait_s, _until(ledger.files.next_due(begun=True)))
+        return wait_s
+
+    def _plan_loop(self) -> None:
+        with Ledger(self.settings.ledger.path) as ledger:
+            planner = Planner(ledger, self._configured, self._root, time.time, self.tell)
+            self._loop(planner.step, lambda: PLAN_S)
+
+    def _run_loop(self) -> None:
+        layer, assets = self.layer(), Assets(self._tls)
+        kit = Kit(layer, assets, time.time, time.monotonic, self.stop.is_set, self.stop.wait)
+        settings = self.settings
+        site = Site(self._configured, self._root, settings.budget, self.gate, self.tell, settings.upload.max_attempts)
+        with Ledger(settings.ledger.path) as ledger:
+            self._loop(Runner(ledger, kit, site).step, partial(self._run_idle_s, ledger))
+        layer.close()
+        assets.close()
+
+    def _run_idle_s(self, ledger: Ledger) -> float:
+        due = min(_until(ledger.firing.next_due()), _until(ledger.following.next_due()))
+        return max(due, self.gate.wait_s(time.monotonic()))
+
+    def _deliver_loop(self) -> None:
+        webhook = Webhook(self._tls)
+        with Ledger(self.settings.ledger.path) as ledger:
+            courier = Courier(
+                ledger, self._configured, self._root, webhook, time.time, self.stop.is_set, self.stop.wait, self.tell,
+                self.settings.upload.max_attempts,
+            )  # fmt: skip
+            self._loop(courier.step, lambda: _until(ledger.deliveries.next_due()))
+        webhook.close()
+
+    # --- parts --------------------------------------------------------------------------------------------------------
+
+    def _root(self, name: str) -> str:
+        return os.path.realpath(self._configured[name].path)
+
+    def _tools(self) -> Tools:
+        return Tools(
+            layer=self.layer(),
+            storage=Storage(self._tls),
+            bandwidth=self._bandwidth,
+            chunk_size=self.settings.upload.chunk_size,
+            wall=time.time,
+            monotonic=time.monotonic,
+            stopping=self.stop.is_set,
+            pause=self.stop.wait,
+        )
+
+    def _shared(self) -> Shared:
+        policies = {name: policy(folder) for name, folder in self._configured.items()}
+        return Shared(
+            root=self._root,
+            policy=lambda name: policies[name],
+            gate=self.gate,
+            board=self.board,
+            tell=self.tell,
+            max_attempts=self.settings.upload.max_attempts,
+            workspace_id=self.settings.workspace(),
+        )
+
+    def _why_no_input(self, folder: Folder, origin: Origin) -> str | None:
+        """Why a result that lies in this folder is not one of its files; None where a chain of rules says it is."""
+        made = f"a result of generation g{origin.id}"
+        maker = self._configured.get(origin.folder)
+        rule = next((rule for rule in maker.rules if rule.name == origin.rule), None) if maker else None
+        outputs = os.path.join(self._root(origin.folder), rule.outputs) if rule and rule.outputs else None
+        here = self._root(folder.name)
+        if not (rule and rule.chain and outputs and (here == outputs or here.startswith(f"{outputs}/"))):
+            return f"{made}: taking it as a new file would go round in circles"
+        if origin.depth > rule.chain_depth:
+            return f"{made}, which is number {origin.depth} in its chain: chain_depth is {rule.chain_depth}"
+        return None
+
+
+def policy(folder: Folder) -> Policy:
+    """What a folder wants done with what is uploaded."""
+    return Policy(
+        folder.after_upload, folder.move_to, folder.receipt, bool(folder.rules), folder.on_uploaded is not None
+    )
+
+
+def _until(due: float | None) -> float:
+    """Seconds until then. What is due and could not be claimed waits for its twin, whose end will ring."""
+    if due is None:
+        return IDLE_MOST_S
+    return due - time.time() if due > time.time() else TWIN_S

@@ -1,0 +1,97 @@
+"""Commands and webhooks that folders want: queued with what they tell of, tried until they succeed, and noted."""
+
+import sqlite3
+from dataclasses import dataclass
+
+from layerwatch.ledger.store import Store
+from layerwatch.ledger.times import iso, seconds
+from layerwatch.ledger.turning import LostClaim
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A claimed one. `event`: uploaded or complete; `item_id`: the file's id, or the generation's."""
+
+    id: int
+    claim: str
+    folder: str
+    event: str
+    item_id: int
+    attempts: int
+
+
+_DUE = "status = 'pending' AND claim IS NULL AND next_attempt_at <= ?"
+
+
+class Deliveries:
+    """Those of one ledger. Times are unix seconds."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def claim(self, claim: str, now: float) -> Delivery | None:
+        """Take the one that has been due longest; None when none is."""
+        first = f"SELECT id FROM deliveries WHERE {_DUE} ORDER BY next_attempt_at, id LIMIT 1"  # noqa: S608
+        if not self._store.rows(first, iso(now)):
+            return None
+        with self._store.write() as connection:
+            row = connection.execute(
+                f"UPDATE deliveries SET claim = ? WHERE id = ({first})"  # noqa: S608
+                " RETURNING id, claim, folder, event, item_id, attempts",
+                (claim, iso(now)),
+            ).fetchone()
+        return row and Delivery(*row)
+
+    def next_due(self) -> float | None:
+        """When the next one is due; None when there is none."""
+        ((at,),) = self._store.rows(
+            "SELECT min(next_attempt_at) FROM deliveries WHERE status = 'pending' AND claim IS NULL"
+        )
+        return None if at is None else seconds(at)
+
+    def unfinished(self, now: float) -> bool:
+        """Whether one is due, or being done."""
+        asked = (
+            "SELECT 1 FROM deliveries WHERE status = 'pending' AND (claim IS NOT NULL OR next_attempt_at <= ?) LIMIT 1"
+        )
+        return bool(self._store.rows(asked, iso(now)))
+
+    def ended(self, job: Delivery, now: float, *, done: bool, detail: str) -> None:
+        """It is done, or given up."""
+        self._move(job, "done" if done else "failed", None, detail, now)
+
+    def again(self, job: Delivery, due: float, detail: str, now: float, *, counts: bool = True) -> None:
+        """Not now: again at `due`."""
+        self._move(job, "pending", iso(due), detail, now, attempts=int(counts))
+
+    def _move(self, job: Delivery, status: str, due: str | None, detail: str, now: float, *, attempts: int = 1) -> None:
+        with self._store.write() as connection:
+            changed = connection.execute(
+                "UPDATE deliveries SET status = ?, next_attempt_at = ?, detail = ?, claim = NULL, updated_at = ?,"
+                " attempts = attempts + ? WHERE id = ? AND claim = ?",
+                (status, due, detail, iso(now), attempts, job.id, job.claim),
+            ).rowcount
+            if changed != 1:
+                raise LostClaim(f"delivery {job.id} is no longer held by claim {job.claim}")
+            item = "file" if job.event == "uploaded" else "generation"
+            kept = connection.execute(f"SELECT status FROM {item}s WHERE id = ?", (job.item_id,)).fetchone()  # noqa: S608
+            if status != "pending" and kept:
+                connection.execute(
+                    "INSERT INTO history (item, item_id, at, event, status, error_code, detail)"
+                    " VALUES (?, ?, ?, 'delivered', ?, ?, ?)",
+                    (item, job.item_id, iso(now), kept[0], None if status == "done" else "action_failed", detail),
+                )
+
+    def recover(self) -> None:
+        """At a start: whoever had claimed one is no more."""
+        with self._store.write() as connection:
+            connection.execute("UPDATE deliveries SET claim = NULL WHERE claim IS NOT NULL")
+
+
+def queue_delivery(connection: sqlite3.Connection, folder: str, event: str, item_id: int, now: float) -> None:
+    """Inside the transaction of what happened: no crash forgets it."""
+    connection.execute(
+        "INSERT INTO deliveries (folder, event, item_id, status, next_attempt_at, created_at, updated_at)"
+        " VALUES (?, ?, ?, 'pending', ?, ?, ?)",
+        (folder, event, item_id, iso(now), iso(now), iso(now)),
+    )

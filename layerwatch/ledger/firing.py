@@ -1,0 +1,366 @@
+"""The only rows that cost money: claimed, booked against the budget, submitted, and settled by what the API answered.
+
+`book` is on disk before the paid request leaves. From there on every answer has its own way out, and no answer at all
+leads to `unknown`.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from layerwatch.ledger.store import Store, to_path
+from layerwatch.ledger.times import iso, seconds
+from layerwatch.ledger.turning import guard, turned
+from layerwatch.states import Generation, Turn
+
+BURST_S = 60.0  # "at once"
+
+# Why something is held back; `generations.error_code`.
+OVER_GENERATION, OVER_DAILY, BURST, NO_PRICE, INSUFFICIENT = (
+    "over_per_generation",
+    "over_daily",
+    "burst",
+    "price_unknown",
+    "insufficient_units",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Firing:
+    """A claimed generation, all of whose inputs are uploaded. `file_ids` and `sidecars` by role."""
+
+    id: int
+    claim: str
+    folder: str
+    rule: str
+    kind: str
+    target: str
+    path: str
+    file_ids: Mapping[str, str]
+    sidecars: Mapping[str, str]
+    approved: bool
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What may be spent, in Creative Units and generations; None is no limit. `rule`: of this rule alone."""
+
+    per_generation: float | None = None
+    daily: float | None = None
+    burst: int | None = None
+    of: str | None = None  # the rule, or None for all together
+
+    @property
+    def needs_price(self) -> bool:
+        return self.per_generation is not None or self.daily is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """It is not to be fired now: the reason, when it is to be looked at again by itself, and whether this is the first
+    one for that reason."""
+
+    code: str
+    message: str
+    until: float | None
+    first: bool
+
+
+_COLUMNS = "id, claim, folder, rule, kind, target, path, sidecars, approved, attempts"
+_DUE = "status = 'queued' AND claim IS NULL AND next_attempt_at <= ?"
+
+
+class FiringTable:
+    """What is to be fired, in one ledger. Times are unix seconds."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def claim(self, claim: str, now: float) -> Firing | None:
+        """Take the generation that has been due longest; None when none is. It stays `queued`: nothing is paid yet."""
+        first = f"SELECT id FROM generations WHERE {_DUE} ORDER BY next_attempt_at, id LIMIT 1"  # noqa: S608
+        if not self._store.rows(first, iso(now)):
+            return None
+        with self._store.write() as connection:
+            row = connection.execute(
+                f"UPDATE generations SET claim = ? WHERE id = ({first}) RETURNING {_COLUMNS}",  # noqa: S608
+                (claim, iso(now)),
+            ).fetchone()
+            if row is None:
+                return None
+            inputs = connection.execute(
+                "SELECT role, file_id FROM generation_inputs JOIN files ON id = file WHERE generation_id = ?", row[:1]
+            ).fetchall()
+        id_, claimed, folder, rule, kind, target, path, sidecars, approved, attempts = row
+        return Firing(
+            id_, claimed, folder, rule, kind, target, to_path(path), dict(inputs), json.loads(sidecars or "{}"),
+            bool(approved), attempts,
+        )  # fmt: skip
+
+    def next_due(self) -> float | None:
+        """When the next one is due; None when none is queued."""
+        ((at,),) = self._store.rows(
+            "SELECT min(next_attempt_at) FROM generations WHERE status = 'queued' AND claim IS NULL"
+        )
+        return None if at is None else seconds(at)
+
+    def unfinished(self) -> bool:
+        """Whether any is on its way: to be fired, being fired, or running."""
+        return bool(
+            self._store.rows("SELECT 1 FROM generations WHERE status IN ('queued', 'submitting', 'running') LIMIT 1")
+        )
+
+    def blocked_for(self, code: str, since: float) -> bool:
+        """Whether one was blocked for this reason since then."""
+        asked = "SELECT 1 FROM generations WHERE status = 'blocked' AND error_code = ? AND updated_at >= ? LIMIT 1"
+        return bool(self._store.rows(asked, code, iso(since)))
+
+    # --- before it is paid --------------------------------------------------------------------------------------------
+
+    def book(
+        self, job: Firing, request: Mapping[str, Any], price: float | None, limits: Iterable[Limits], now: float
+    ) -> Held | None:
+        """Write `submitting` down, with what it will cost held against the budget: all in one commit, so that two never
+        spend the same Creative Units. What the budget does not allow is `blocked` instead, and the reason returned."""
+        with self._store.write() as connection:
+            if not job.approved and (held := _over(connection, job, price, limits, now)):
+                _hold(connection, job, Generation.QUEUED, held, price, now)
+                return held
+            turned(
+                connection, job.id, Generation.QUEUED, Turn.SUBMITTED, now, claim=job.claim,
+                request=json.dumps(request, ensure_ascii=False), target=job.target, estimated_price=price,
+                booked=price or 0.0, booked_at=iso(now), error_code=None, error=None, remote_id=None,
+                remote_state=None, next_attempt_at=None,
+            )  # fmt: skip
+            guard(connection, job.id, Generation.SUBMITTING, None, claim=job.claim)  # it goes on to be this claim's
+            return None
+
+    def hold(self, job: Firing, status: Generation, held: Held, price: float | None, now: float) -> None:
+        """The workspace cannot pay for it: blocked, until a person approves it, or until `held.until`."""
+        with self._store.write() as connection:
+            _hold(connection, job, status, held, price, now)
+
+    def put_off(self, job: Firing, due: float, *, attempts: int, code: str, message: str) -> None:
+        """Not now, and nothing was sent that costs: again at `due`."""
+        with self._store.write() as connection:
+            guard(
+                connection, job.id, Generation.QUEUED, job.claim, claim=None, next_attempt_at=iso(due),
+                attempts=attempts, error_code=code, error=message,
+            )  # fmt: skip
+
+    # --- what the paid request came to --------------------------------------------------------------------------------
+
+    def accepted(
+        self, job: Firing, remote_id: str, now: float, *, price: float | None, poll_at: float, deadline: float
+    ) -> None:
+        """Layer has started it, under this id."""
+        with self._store.write() as connection:
+            columns: dict[str, Any] = {} if price is None else {"estimated_price": price, "booked": price}
+            turned(
+                connection, job.id, Generation.SUBMITTING, Turn.ACCEPTED, now, claim=job.claim,
+                detail=f"{job.kind} {remote_id}", remote_id=remote_id, attempts=0, next_attempt_at=iso(poll_at),
+                deadline_at=iso(deadline), **columns,
+            )  # fmt: skip
+
+    def not_started(self, job: Firing, due: float, now: float, *, code: str, message: str) -> None:
+        """The answer proves that nothing was started: back to the queue, and what was booked is free again."""
+        with self._store.write() as connection:
+            turned(
+                connection, job.id, Generation.SUBMITTING, Turn.NOT_STARTED, now, claim=job.claim, detail=message,
+                error_code=code, error=message, next_attempt_at=iso(due), booked=None, booked_at=None,
+            )  # fmt: skip
+
+    def refused(
+        self, job: Firing, status: Generation, now: float, *, code: str, message: str, detail: str = ""
+    ) -> None:
+        """It cannot be fired like that: failed, and nothing was paid."""
+        with self._store.write() as connection:
+            turned(
+                connection, job.id, status, Turn.FAILED, now, claim=job.claim, detail=detail or message,
+                error_code=code, error=message, next_attempt_at=None, booked=None, booked_at=None,
+            )  # fmt: skip
+
+    def lost(self, job: Firing, now: float, message: str, code: str) -> None:
+        """It may have been started. What was booked stays booked."""
+        with self._store.write() as connection:
+            _lose(connection, job.id, job.claim, now, message, code)
+
+    # --- at a start, and by people ------------------------------------------------------------------------------------
+
+    def recover(self, now: float) -> list[int]:
+        """Whoever claimed or submitted one is no more. Returns the ids of those that are `unknown` now."""
+        message = "layerwatch ended between the request and its answer"
+        with self._store.write() as connection:
+            connection.execute("UPDATE generations SET claim = NULL WHERE status IN ('queued', 'running')")
+            lost = [id_ for (id_,) in connection.execute("SELECT id FROM generations WHERE status = 'submitting'")]
+            for id_ in lost:
+                _lose(connection, id_, None, now, message, "interrupted")
+        return lost
+
+    def release(self, now: float) -> int:
+        """What was held back until now goes to the queue again. Returns how many."""
+        asked = "SELECT id FROM generations WHERE status = 'blocked' AND next_attempt_at <= ?"
+        if not self._store.rows(f"{asked} LIMIT 1", iso(now)):
+            return 0
+        with self._store.write() as connection:
+            ids = [id_ for (id_,) in connection.execute(f"{asked} ORDER BY id", (iso(now),))]
+            for id_ in ids:
+                turned(connection, id_, Generation.BLOCKED, Turn.RELEASED, now, next_attempt_at=iso(now))
+            return len(ids)
+
+    def approve(self, ids: Iterable[int], now: float) -> list[int]:
+        """A person lets blocked ones go ahead, whatever the budget says. Returns those that were blocked."""
+        return self._each(
+            ids, Generation.BLOCKED, Turn.APPROVED, now, None,
+            approved=1, next_attempt_at=iso(now), error_code=None, error=None, attempts=0,
+        )  # fmt: skip
+
+    def refire(self, id_: int, now: float, reason: str) -> bool:
+        """A person has seen that an unknown one was not started: it may be fired."""
+        columns = {"next_attempt_at": iso(now), "booked": None, "booked_at": None, "attempts": 0, "error_code": None}
+        return bool(self._each([id_], Generation.UNKNOWN, Turn.REFIRED, now, reason, error=None, **columns))
+
+    def adopt(self, id_: int, remote_id: str, now: float, reason: str, deadline: float) -> bool:
+        """A person has found an unknown one in Layer: it is followed under that id."""
+        columns = {"next_attempt_at": iso(now), "deadline_at": iso(deadline), "error_code": None, "error": None}
+        why = f"{reason}: {remote_id}" if reason else remote_id
+        return bool(
+            self._each([id_], Generation.UNKNOWN, Turn.ADOPTED, now, why, remote_id=remote_id, attempts=0, **columns)
+        )
+
+    def drop(self, id_: int, now: float, reason: str) -> bool:
+        """A person does not want an unknown one any more. What it may have cost stays in the books."""
+        return bool(self._each([id_], Generation.UNKNOWN, Turn.DROPPED, now, reason, next_attempt_at=None))
+
+    def retry(self, ids: Iterable[int], now: float, deadline: float) -> list[tuple[int, Turn]]:
+        """Failed and cancelled ones again: fired anew where Layer ended them, or never began; where Layer has not, only
+        looked for again, which costs nothing. Returns what became of which."""
+        done = []
+        for id_ in ids:
+            row = self._store.row("SELECT status, remote_id, remote_state FROM generations WHERE id = ?", id_)
+            if row is None or row[0] not in (Generation.FAILED, Generation.CANCELLED):
+                continue
+            status, remote_id, remote_state = Generation(row[0]), row[1], row[2]
+            resume = status is Generation.FAILED and remote_id and remote_state in (None, "complete")
+            event = Turn.RESUMED if resume else Turn.RETRIED
+            columns: dict[str, Any] = {"next_attempt_at": iso(now), "attempts": 0, "error_code": None, "error": None}
+            columns |= {"deadline_at": iso(deadline)} if resume else {"approved": 0}
+            done += [(each, event) for each in self._each([id_], status, event, now, None, **columns)]
+        return done
+
+    def _each(
+        self, ids: Iterable[int], status: Generation, event: Turn, now: float, detail: str | None, **columns: Any
+    ) -> list[int]:
+        done = []
+        with self._store.write() as connection:
+            for id_ in ids:
+                asked = "SELECT 1 FROM generations WHERE id = ? AND status = ?"
+                if connection.execute(asked, (id_, status)).fetchone():
+                    turned(connection, id_, status, event, now, detail=detail or None, **columns)
+                    done.append(id_)
+        return done
+
+
+# --- inside one transaction -------------------------------------------------------------------------------------------
+
+
+def _hold(
+    connection: sqlite3.Connection, job: Firing, status: Generation, held: Held, price: float | None, now: float
+) -> None:
+    turned(
+        connection, job.id, status, Turn.HELD, now, claim=job.claim, detail=held.message, error_code=held.code,
+        error=held.message, estimated_price=price, booked=None, booked_at=None,
+        next_attempt_at=None if held.until is None else iso(held.until),
+    )  # fmt: skip
+
+
+def _lose(connection: sqlite3.Connection, id_: int, claim: str | None, now: float, message: str, code: str) -> None:
+    turned(
+        connection, id_, Generation.SUBMITTING, Turn.LOST, now, claim=claim, detail=message, error_code=code,
+        error=message, next_attempt_at=None,
+    )  # fmt: skip
+
+
+def _over(
+    connection: sqlite3.Connection, job: Firing, price: float | None, limits: Iterable[Limits], now: float
+) -> Held | None:
+    """Which limit it would break, if any."""
+    for limit in limits:
+        scope = ("", ()) if limit.of is None else (" AND folder = ? AND rule = ?", (job.folder, job.rule))
+        found = _over_amount(connection, price, limit, scope, now) or _over_burst(connection, limit, scope, now)
+        if found:
+            return found
+    return None
+
+
+_Scope = tuple[str, tuple[str, ...]]
+
+
+def _over_amount(
+    connection: sqlite3.Connection, price: float | None, limit: Limits, scope: _Scope, now: float
+) -> Held | None:
+    where = "the budget" if limit.of is None else f"the budget of rule {limit.of}"
+    if limit.needs_price and price is None:
+        return _held(connection, NO_PRICE, f"Layer does not say what it will cost, and {where} has a limit", None, now)
+    if limit.per_generation is not None and price is not None and price > limit.per_generation:
+        message = f"it would cost {price:g} Creative Units; {where} allows {limit.per_generation:g} per generation"
+        return _held(connection, OVER_GENERATION, message, None, now)
+    if limit.daily is None or price is None:
+        return None
+    spent = _booked(connection, scope, now)
+    if spent + price <= limit.daily + 1e-9:  # sums of tenths are not exact
+        return None
+    message = f"{price:g} Creative Units more than the {spent:g} of today; {where} allows {limit.daily:g} a day"
+    return _held(connection, OVER_DAILY, message, day_after(now), now)
+
+
+def _over_burst(connection: sqlite3.Connection, limit: Limits, scope: _Scope, now: float) -> Held | None:
+    """Once more than `burst` came within a minute, all that comes is held until a minute has brought none."""
+    if limit.burst is None:
+        return None
+    since, (where, values) = iso(now - BURST_S), scope
+    fired = connection.execute(
+        f"SELECT count(*) FROM generations WHERE booked_at >= ? AND approved = 0{where}",  # noqa: S608  ours alone
+        (since, *values),
+    ).fetchone()[0]
+    tripped = connection.execute(
+        "SELECT 1 FROM generations WHERE status = 'blocked' AND error_code = ? AND updated_at >= ?"  # noqa: S608
+        f"{where} LIMIT 1",
+        (BURST, since, *values),
+    ).fetchone()
+    if fired < limit.burst and not tripped:
+        return None
+    of = "" if limit.of is None else f" of rule {limit.of}"
+    message = f"more than {limit.burst} generations{of} at once (burst): this one waits for `layerwatch approve`"
+    return Held(BURST, message, None, first=tripped is None)
+
+
+def _held(connection: sqlite3.Connection, code: str, message: str, until: float | None, now: float) -> Held:
+    before = connection.execute(
+        "SELECT 1 FROM generations WHERE status = 'blocked' AND error_code = ? AND updated_at >= ? LIMIT 1",
+        (code, iso(day_of(now))),
+    ).fetchone()
+    return Held(code, message, until, first=before is None)
+
+
+def _booked(connection: sqlite3.Connection, scope: _Scope, now: float) -> float:
+    where, values = scope
+    ((spent,),) = connection.execute(
+        f"SELECT coalesce(sum(booked), 0) FROM generations WHERE booked_at >= ?{where}",  # noqa: S608  ours alone
+        (iso(day_of(now)), *values),
+    )
+    return float(spent)
+
+
+def day_of(now: float) -> float:
+    """When the day of `now` began, UTC."""
+    return datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
+
+
+def day_after(now: float) -> float:
+    """When the next day begins, UTC."""
+    return (datetime.fromtimestamp(day_of(now), UTC) + timedelta(days=1)).timestamp()

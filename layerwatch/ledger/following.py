@@ -1,0 +1,167 @@
+"""Generations that Layer works on: polled, their results written down before they can be seen, and ended."""
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from layerwatch.ledger.deliveries import queue_delivery
+from layerwatch.ledger.store import Store, to_path, to_text
+from layerwatch.ledger.times import iso, seconds
+from layerwatch.ledger.turning import guard, turned
+from layerwatch.states import Generation, Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One result file: `number` from 1, `saved` once it is where it belongs."""
+
+    number: int
+    path: str
+    sha256: str
+    size: int
+    saved: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Following:
+    """A claimed generation that runs. `path`: of the file that its rule matched; `deadline` in unix seconds."""
+
+    id: int
+    claim: str
+    folder: str
+    rule: str
+    kind: str
+    target: str
+    path: str
+    remote_id: str
+    remote_state: str | None
+    attempts: int
+    deadline: float
+    results: tuple[Result, ...]
+
+
+_COLUMNS = "id, claim, folder, rule, kind, target, path, remote_id, remote_state, attempts, deadline_at"
+_DUE = "status = 'running' AND claim IS NULL AND next_attempt_at <= ?"
+
+
+class FollowingTable:
+    """What runs, in one ledger. Times are unix seconds."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def claim(self, claim: str, now: float) -> Following | None:
+        """Take the one that has been due longest; None when none is."""
+        first = f"SELECT id FROM generations WHERE {_DUE} ORDER BY next_attempt_at, id LIMIT 1"  # noqa: S608
+        if not self._store.rows(first, iso(now)):
+            return None
+        with self._store.write() as connection:
+            row = connection.execute(
+                f"UPDATE generations SET claim = ? WHERE id = ({first}) RETURNING {_COLUMNS}",  # noqa: S608
+                (claim, iso(now)),
+            ).fetchone()
+            if row is None:
+                return None
+            results = _results(connection, row[0])
+        id_, claimed, folder, rule, kind, target, path, remote_id, state, attempts, deadline = row
+        return Following(
+            id_, claimed, folder, rule, kind, target, to_path(path), remote_id, state, attempts, seconds(deadline),
+            results,
+        )  # fmt: skip
+
+    def next_due(self) -> float | None:
+        """When the next one is due; None when none runs."""
+        ((at,),) = self._store.rows(
+            "SELECT min(next_attempt_at) FROM generations WHERE status = 'running' AND claim IS NULL"
+        )
+        return None if at is None else seconds(at)
+
+    def again(
+        self,
+        job: Following,
+        due: float,
+        *,
+        attempts: int = 0,
+        code: str | None = None,
+        message: str | None = None,
+        remote_state: str | None = None,
+    ) -> None:
+        """Look again at `due`."""
+        with self._store.write() as connection:
+            guard(
+                connection, job.id, Generation.RUNNING, job.claim, claim=None, next_attempt_at=iso(due),
+                attempts=attempts, error_code=code, error=message, remote_state=remote_state or job.remote_state,
+            )  # fmt: skip
+
+    def fetching(self, job: Following) -> None:
+        """Its results are about to be fetched: whoever comes after a crash knows that something may be half done."""
+        with self._store.write() as connection:
+            guard(connection, job.id, Generation.RUNNING, job.claim, remote_state="complete")
+
+    def intend(self, job: Following, number: int, path: str, sha256: str, size: int) -> None:
+        """A result is about to appear under this path: known before anybody can take it for a new file."""
+        with self._store.write() as connection:
+            guard(connection, job.id, Generation.RUNNING, job.claim, remote_state="complete", attempts=0)
+            connection.execute(
+                "INSERT OR REPLACE INTO results (generation_id, number, path, sha256, size) VALUES (?, ?, ?, ?, ?)",
+                (job.id, number, to_text(path), sha256, size),
+            )
+
+    def saved(self, job: Following, number: int) -> None:
+        """It is there."""
+        with self._store.write() as connection:
+            guard(connection, job.id, Generation.RUNNING, job.claim, remote_state="complete")
+            connection.execute("UPDATE results SET saved = 1 WHERE generation_id = ? AND number = ?", (job.id, number))
+
+    def completed(
+        self,
+        job: Following,
+        outputs: Sequence[Mapping[str, Any]],
+        price: float | None,
+        completed_at: str | None,
+        now: float,
+        *,
+        deliver: bool,
+    ) -> None:
+        """It is complete, and its results are where they belong. `deliver`: the folder wants something done then."""
+        with self._store.write() as connection:
+            columns: dict[str, Any] = {} if price is None else {"price": price, "booked": price}
+            turned(
+                connection, job.id, Generation.RUNNING, Turn.COMPLETED, now, claim=job.claim,
+                detail=f"{len(outputs)} results", outputs=json.dumps(outputs, ensure_ascii=False),
+                remote_state="complete", completed_at=completed_at or iso(now), next_attempt_at=None, error_code=None,
+                error=None, attempts=0, **columns,
+            )  # fmt: skip
+            if deliver:
+                queue_delivery(connection, job.folder, "complete", job.id, now)
+
+    def ended(
+        self,
+        job: Following,
+        event: Turn,
+        now: float,
+        *,
+        code: str,
+        message: str,
+        remote_state: str | None,
+        price: float | None = None,
+    ) -> None:
+        """FAILED or CANCELLED, by Layer (`remote_state`) or because we gave up. What Layer says that it charged is what
+        is booked; where it says nothing the booking stays."""
+        with self._store.write() as connection:
+            columns: dict[str, Any] = {} if price is None else {"price": price, "booked": price}
+            if remote_state is not None:
+                columns |= {"remote_state": remote_state, "completed_at": iso(now)}
+            turned(
+                connection, job.id, Generation.RUNNING, event, now, claim=job.claim, detail=message,
+                error_code=code, error=message, next_attempt_at=None, **columns,
+            )  # fmt: skip
+
+
+def _results(connection: sqlite3.Connection, id_: int) -> tuple[Result, ...]:
+    rows = connection.execute(
+        "SELECT number, path, sha256, size, saved FROM results WHERE generation_id = ? ORDER BY number", (id_,)
+    )
+    return tuple(Result(number, to_path(path), sha256, size, bool(saved)) for number, path, sha256, size, saved in rows)

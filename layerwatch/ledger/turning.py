@@ -1,0 +1,60 @@
+"""One turn of one generation: the guarded statement and its line of history, shared by the rooms that turn them."""
+
+import sqlite3
+from typing import Any
+
+from layerwatch.errors import LayerwatchError
+from layerwatch.ledger.times import iso
+from layerwatch.states import Generation, Turn, turn
+
+
+class LostClaim(LayerwatchError):
+    """The row is no longer as the claim left it: somebody else took it over. What was done for it must not be
+    recorded."""
+
+
+def turned(
+    connection: sqlite3.Connection,
+    id_: int,
+    status: Generation,
+    event: Turn,
+    now: float,
+    *,
+    claim: str | None = None,
+    detail: str | None = None,
+    **columns: Any,
+) -> Generation:
+    """Turn a generation that is `status`, and held by `claim` where one is given; `LostClaim` if that is not so."""
+    new = turn(status, event)
+    columns |= {"status": new, "claim": None, "updated_at": iso(now)}
+    guard(connection, id_, status, claim, **columns)
+    remember(connection, id_, now, event, new, code=columns.get("error_code"), detail=detail)
+    return new
+
+
+def guard(connection: sqlite3.Connection, id_: int, status: Generation, held_by: str | None, /, **columns: Any) -> None:
+    """Set columns of a generation that is still as it was claimed."""
+    changed = connection.execute(
+        f"UPDATE generations SET {', '.join(f'{name} = ?' for name in columns)}"  # noqa: S608  ours alone
+        " WHERE id = ? AND status = ? AND (claim = ? OR ? IS NULL)",
+        (*columns.values(), id_, status, held_by, held_by),
+    ).rowcount
+    if changed != 1:
+        raise LostClaim(f"generation g{id_} is no longer {status}, or no longer held by claim {held_by}")
+
+
+def remember(
+    connection: sqlite3.Connection,
+    id_: int,
+    now: float,
+    event: Turn,
+    status: Generation,
+    *,
+    code: Any = None,
+    detail: str | None = None,
+) -> None:
+    connection.execute(
+        "INSERT INTO history (item, item_id, at, event, status, error_code, detail)"
+        " VALUES ('generation', ?, ?, ?, ?, ?, ?)",
+        (id_, iso(now), event, status, None if code is None else str(code), detail),
+    )
