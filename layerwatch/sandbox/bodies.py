@@ -5,7 +5,7 @@ Never looks at state but for the files that a body refers to.
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from layerwatch.sandbox.judge import Refused
@@ -13,6 +13,7 @@ from layerwatch.sandbox.session import StoredObject
 from layerwatch.sandbox.storage import Storage
 from layerwatch.sandbox.wire import Request, Response, as_json
 
+T = TypeVar("T")
 CONTENT_TYPES = ("image/jpeg", "image/png", "image/webp", "video/mp4", "audio/mpeg", "audio/wav")
 MAX_JSON_BYTES = 1024 * 1024
 MAX_PROMPT_CHARS = 100_000
@@ -25,6 +26,13 @@ RANGES: dict[str, tuple[float, float]] = {
     "prompt_strength": (0, 1),
     "seed": (-1, 2**63 - 1),
 }
+KINDS: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "array": (list,),
+    "file": (str, dict),  # a file_id, or an object that has one
+}
 
 
 def error(status: int, code: str, message: str, *headers: tuple[str, str]) -> Response:
@@ -35,6 +43,13 @@ def error(status: int, code: str, message: str, *headers: tuple[str, str]) -> Re
 def invalid(message: str) -> Refused:
     """422: the input is not valid."""
     return Refused(error(422, "VALIDATION_ERROR", message))
+
+
+def found(value: T | None, what: str) -> T:
+    """`value`; 404 if there is none."""
+    if value is None:
+        raise Refused(error(404, "NOT_FOUND", f"no such {what}"))
+    return value
 
 
 def read_object(request: Request) -> dict[str, Any]:
@@ -100,17 +115,32 @@ def check_session(body: dict[str, Any]) -> None:
 
 
 def inputs(body: dict[str, Any], schema: list[dict[str, Any]], storage: Storage) -> dict[str, Any]:
-    """The inputs of a workflow run, which must match `schema`; inputs of type "file" are file_ids."""
+    """The inputs of a workflow run, which must match `schema`: all that are required, and none that it does not name.
+
+    Inputs of type "file" are file_ids. An empty schema is that of a workflow that we do not know: all will do.
+    """
     given = body.get("inputs", {})
     if not isinstance(given, dict):
         raise invalid("inputs must be an object")
-    for wanted in schema:
-        name, value = wanted["name"], given.get(wanted["name"])
-        if value is None and wanted["required"]:
-            raise invalid(f"inputs.{name} is required")
-        if isinstance(value, str) and wanted["type"] == "file":
-            check_file(value, storage)
+    if schema and (unknown := given.keys() - {wanted["name"] for wanted in schema}):
+        raise invalid(f"inputs.{min(unknown)} is not an input of this workflow")
+    check_values(given, schema, storage, "inputs.")
     return {str(wanted["name"]): wanted["default"] for wanted in schema} | given
+
+
+def check_values(given: dict[str, Any], schema: list[dict[str, Any]], storage: Storage, where: str = "") -> None:
+    """What `schema` requires must be there, and all that it names must be of its type."""
+    for wanted in schema:
+        name, kind, value = f"{where}{wanted['name']}", wanted["type"], given.get(wanted["name"])
+        if value is None:
+            if wanted.get("required"):
+                raise invalid(f"{name} is required")
+            continue
+        written_as = wanted.get("value_schema", {}).get("type", kind)
+        if not isinstance(value, KINDS[written_as]) or (isinstance(value, bool) and kind != "boolean"):
+            raise invalid(f"{name} must be a {written_as}")
+        if kind == "file":
+            check_file(value if isinstance(value, str) else next(_file_ids(value), None), storage)
 
 
 def check_files(value: object, storage: Storage) -> None:

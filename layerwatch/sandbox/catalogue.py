@@ -11,6 +11,8 @@ PRICE_CREATIVE_UNITS = 2.5  # of one output, where the model names no other
 
 _GUIDANCE = {"name": "guidance_files", "type": "array", "required": False, "item_fields": ["file_id", "type", "weight"]}
 _PROMPT = {"name": "prompt", "type": "string", "required": True}
+_MASK = {"name": "mask", "type": "file", "required": True}
+_SECONDS = {"name": "duration_seconds", "type": "number", "required": False}
 
 
 def _model(number: int, name: str, modality: str, price: float, *inputs: dict[str, Any]) -> dict[str, Any]:
@@ -27,10 +29,9 @@ def _model(number: int, name: str, modality: str, price: float, *inputs: dict[st
 MODELS: list[dict[str, Any]] = [
     _model(1, "Sandbox Restyle", "image", 2.5, _PROMPT, _GUIDANCE),
     _model(2, "Sandbox Upscale", "image", 4.0, _GUIDANCE),
-    _model(
-        3, "Sandbox Image to Video", "video", 20.0, _PROMPT, _GUIDANCE, {"name": "duration_seconds", "type": "number"}
-    ),
+    _model(3, "Sandbox Image to Video", "video", 20.0, _PROMPT, _GUIDANCE, _SECONDS),
     _model(4, "Sandbox Sound", "audio", 1.0, _PROMPT, _GUIDANCE),
+    _model(5, "Sandbox Inpaint", "image", 3.0, _PROMPT, _MASK, _GUIDANCE),
 ]
 
 
@@ -40,7 +41,7 @@ def _input(name: str, kind: str, *, required: bool = True, default: object = Non
         "type": kind,
         "required": required,
         "description": "",
-        "value_schema": {"type": "string"},
+        "value_schema": {"type": "string" if kind == "file" else kind},
         "display_name": name.replace("_", " ").capitalize(),
         "default": default,
     }
@@ -64,6 +65,16 @@ WORKFLOWS: list[dict[str, Any]] = [
     _workflow(1, "Turnaround sheet", 12.0, 4, _input("image", "file"), _input("prompt", "string", required=False)),
     _workflow(2, "Relight", 6.0, 1, _input("image", "file"), _input("light", "string", required=False, default="dusk")),
     _workflow(3, "Texture from concept", 8.0, 2, _input("concept", "file"), _input("material", "string")),
+    _workflow(
+        4,
+        "Clean up a render",
+        5.0,
+        1,
+        _input("beauty", "file"),
+        _input("depth", "file", required=False),
+        _input("strength", "number", required=False, default=0.5),
+        _input("keep_alpha", "boolean", required=False, default=True),
+    ),
 ]
 
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from layerwatch.sandbox.books import Books
-from layerwatch.sandbox.faults import Luck
+from layerwatch.sandbox.luck import Luck
 from layerwatch.sandbox.wire import DRAIN_BYTES, Hangup, Malformed, Request, Response, head, read_request
 
 LINGER_S = 2.0
@@ -81,7 +81,7 @@ class Connection:
 
     def _send(self, response: Response, *, keep_alive: bool) -> None:
         if response.path is None:
-            self._peer.sendall(head(response, len(response.body), keep_alive) + response.body)
+            self._send_body(response, keep_alive)
         else:
             with open(response.path, "rb") as stream:
                 size = stream.seek(0, 2)
@@ -90,6 +90,16 @@ class Connection:
                 self._peer.sendfile(stream)
         if not keep_alive:
             self._linger()
+
+    def _send_body(self, response: Response, keep_alive: bool) -> None:
+        left = len(response.body) if response.length is None else response.length
+        self._peer.sendall(head(response, left, keep_alive) + response.body)
+        left -= len(response.body)
+        for piece in response.more:
+            self._peer.sendall(piece)
+            left -= len(piece)
+        if left:
+            raise Hangup
 
     def _linger(self) -> None:
         self._peer.shutdown(socket.SHUT_WR)

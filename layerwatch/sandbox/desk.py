@@ -1,24 +1,21 @@
-"""The sandbox's own pages, outside the API and without a token, and the generations' result files.
+"""The sandbox's own pages, outside the API and without a token.
 
 `GET /sandbox`: what it holds; `GET /sandbox/objects/FILE_ID`: an object's bytes; `DELETE /sandbox/objects`: drop all;
 `POST /sandbox/faults`: other faults.
-Never shows a secret, and no fault ever strikes these pages (they do strike the result files).
+Never shows a secret, and no fault ever strikes these pages.
 """
 
-import functools
 from dataclasses import asdict
 from typing import Any
-from urllib.parse import parse_qs
 
 from layerwatch.sandbox.bodies import error, read_object
-from layerwatch.sandbox.books import Books, Rule
-from layerwatch.sandbox.faults import Luck, change
-from layerwatch.sandbox.judge import Judge, Refused
+from layerwatch.sandbox.books import Books
+from layerwatch.sandbox.faults import change
+from layerwatch.sandbox.judge import Refused
+from layerwatch.sandbox.luck import Luck
 from layerwatch.sandbox.storage import Storage
 from layerwatch.sandbox.wire import Request, Response, as_json
 from layerwatch.sandbox.works import Generation, Works
-
-SMALLEST_SIDE, LARGEST_SIDE = 8, 512  # of a result: large ones would only cost time
 
 
 def answer(request: Request, storage: Storage, works: Works, luck: Luck, books: Books) -> Response:
@@ -74,32 +71,3 @@ def _everything(storage: Storage, works: Works, luck: Luck, books: Books) -> dic
 def _generation(made: Generation) -> dict[str, Any]:
     names = ("id", "kind", "target", "status", "body", "price", "charged", "created_at", "completed_at")
     return {name: getattr(made, name) for name in names}
-
-
-def asset(request: Request, works: Works, luck: Luck, books: Books) -> Response:
-    """A result file, for whoever has its signed URL; with the API's token it is refused."""
-    books.count("asset")
-    judge = Judge(books, luck)
-    try:
-        if "authorization" in request.headers:
-            judge.breach(Rule.TOKEN_TO_STORAGE, "an Authorization header went to a result file's URL", 400)
-        judge.maybe_error()
-    except Refused as refused:
-        return refused.response
-    found = works.asset(request.path.strip("/").split("/")[1]) if request.path.count("/") == 3 else None
-    if found is None or request.method != "GET" or luck.hits("asset_404"):
-        return error(404, "NOT_FOUND", "no such file")
-    if parse_qs(request.query).get("X-Goog-Signature") != [found.signature]:
-        return error(403, "FORBIDDEN", "the URL is not as it was signed")
-    return Response(200, (("Content-Type", "image/png"),), _picture(found.width, found.height, found.seed))
-
-
-@functools.lru_cache(maxsize=64)
-def _picture(width: int, height: int, seed: int) -> bytes:
-    from layerwatch import samples  # here: only a result file needs it
-
-    return samples.png(_side(width), _side(height), seed)
-
-
-def _side(pixels: int) -> int:
-    return min(max(pixels, SMALLEST_SIDE), LARGEST_SIDE)

@@ -6,7 +6,7 @@ Every early answer is a `Refused`, so that no caller can forget to stop. Never a
 from typing import NoReturn
 
 from layerwatch.sandbox.books import Books, Rule
-from layerwatch.sandbox.faults import Luck
+from layerwatch.sandbox.luck import Luck
 from layerwatch.sandbox.wire import Response, as_xml_error
 
 ERRORS = ((500, "InternalError"), (503, "ServiceUnavailable"))

@@ -1,27 +1,25 @@
-"""The Layer API: workspaces, upload URLs, models, inferences, workflows and their runs.
+"""The Layer API: who may ask for what, workspaces and upload URLs; the rest is in `generations`.
 
 Answers have the field names of Layer's reference. Never touches the bytes of an upload: that is the storage's.
 """
 
 import hmac
 import time
-from collections.abc import Callable
-from typing import Any, TypeVar
 from urllib.parse import parse_qs
 from uuid import uuid4
 
-from layerwatch.sandbox import answers, bodies, catalogue
+from layerwatch.sandbox import answers, bodies
 from layerwatch.sandbox.bodies import error
 from layerwatch.sandbox.books import Books
-from layerwatch.sandbox.faults import Luck
+from layerwatch.sandbox.generations import Generations, Route
 from layerwatch.sandbox.judge import ERRORS, Refused
+from layerwatch.sandbox.luck import Luck
 from layerwatch.sandbox.meter import Meter
 from layerwatch.sandbox.session import Upload
 from layerwatch.sandbox.storage import Storage
-from layerwatch.sandbox.wire import Hangup, Request, Response, as_json
-from layerwatch.sandbox.works import Generation, NotEnough, Works
+from layerwatch.sandbox.wire import Request, Response, as_json
+from layerwatch.sandbox.works import NotEnough, Works
 
-T = TypeVar("T")
 _WORDS = {"workspaces", "files", "upload-url", "models", "inferences", "estimate", "workflows", "runs"}
 _HTML = Response(200, (("Content-Type", "text/html; charset=utf-8"),), b"<!doctype html><title>Layer</title>")
 
@@ -35,20 +33,11 @@ class Layer:
         self._books, self._luck, self._storage, self._works = books, luck, storage, works
         self.token, self.workspace_id, self.max_file_size_bytes = token, workspace_id, limit
         self._meter = Meter()
-        self._routes: dict[str, tuple[str, Callable[[Request, list[str]], Response]]] = {
+        self._routes: dict[str, Route] = {
             "GET workspaces": ("workspaces", self._workspaces),
             "GET workspaces/*": ("workspace", self._workspace),
             "POST workspaces/*/files/upload-url": ("upload_url", self._upload_url),
-            "GET workspaces/*/models": ("models", self._models),
-            "GET workspaces/*/models/*": ("model", self._model),
-            "POST workspaces/*/inferences": ("inference", self._infer),
-            "POST workspaces/*/inferences/estimate": ("inference_estimate", self._infer_estimate),
-            "GET workspaces/*/inferences/*": ("inference_poll", self._inference),
-            "GET workspaces/*/workflows": ("workflows", self._workflows),
-            "POST workspaces/*/workflows/*/runs": ("run", self._run),
-            "POST workspaces/*/workflows/*/runs/estimate": ("run_estimate", self._run_estimate),
-            "GET workspaces/*/workflows/*/runs/*": ("run_poll", self._run_poll),
-        }
+        } | Generations(books, luck, storage, works).routes()
 
     def answer(self, request: Request) -> Response:
         """Answer one request under `/api/`. Hangup: close the connection instead."""
@@ -106,77 +95,3 @@ class Layer:
         upload = Upload(str(uuid4()), name, content_type, size, time.time(), life_s)
         url = request.origin + self._storage.issue(upload)
         return as_json(200, {"file_id": upload.file_id, "upload_url": url, "content_type": content_type})
-
-    # --- inferences ---------------------------------------------------------------------------------------------------
-
-    def _models(self, request: Request, _parts: list[str]) -> Response:
-        return as_json(200, answers.page("models", catalogue.MODELS, parse_qs(request.query)))
-
-    def _model(self, _request: Request, parts: list[str]) -> Response:
-        return as_json(200, _found(catalogue.model(parts[3]), "model"))
-
-    def _priced(self, request: Request) -> tuple[dict[str, Any], dict[str, Any], float]:
-        body = bodies.read_object(request)
-        model = _found(catalogue.model(bodies.uuid(body.get("model_id"), "model_id")), "model")
-        parameters = bodies.parameters(body)
-        bodies.check_files(body, self._storage)
-        return body, parameters, model["price_creative_units_per_output"] * parameters["batch_size"]
-
-    def _infer(self, request: Request, _parts: list[str]) -> Response:
-        body, parameters, price = self._priced(request)
-        outputs = parameters["batch_size"]
-        return self._paid(
-            self._works.start("inference", body["model_id"], body, parameters, price=price, outputs=outputs)
-        )
-
-    def _infer_estimate(self, request: Request, _parts: list[str]) -> Response:
-        return as_json(200, answers.estimate(self._priced(request)[2], self._works.look()[0]))
-
-    def _inference(self, request: Request, parts: list[str]) -> Response:
-        return self._show(_found(self._works.find("inference", parts[3]), "inference"), request)
-
-    # --- workflows ----------------------------------------------------------------------------------------------------
-
-    def _workflows(self, request: Request, _parts: list[str]) -> Response:
-        query = parse_qs(request.query)
-        wanted = query.get("search", [""])[0].lower()
-        found = [entry for entry in catalogue.WORKFLOWS if wanted in entry["name"].lower()]
-        return as_json(200, answers.page("workflows", found, query))
-
-    def _wanted(self, request: Request, workflow_id: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-        """The workflow, the body as sent, and the inputs with defaults filled in."""
-        workflow = _found(catalogue.workflow(bodies.uuid(workflow_id, "workflow_id")), "workflow")
-        body = bodies.read_object(request)
-        bodies.check_session(body)
-        inputs = bodies.inputs(body, workflow["inputs"], self._storage)
-        bodies.check_files(body, self._storage)
-        return workflow, body, inputs
-
-    def _run(self, request: Request, parts: list[str]) -> Response:
-        workflow, body, inputs = self._wanted(request, parts[3])
-        outputs, price = len(workflow["outputs"]), workflow["price_creative_units"]
-        return self._paid(self._works.start("run", parts[3], body, inputs, price=price, outputs=outputs))
-
-    def _run_estimate(self, request: Request, parts: list[str]) -> Response:
-        workflow = self._wanted(request, parts[3])[0]
-        estimate = answers.estimate(workflow["price_creative_units"], self._works.look()[0])
-        return as_json(200, estimate | {"expected_output_count": len(workflow["outputs"])})
-
-    def _run_poll(self, request: Request, parts: list[str]) -> Response:
-        run = self._works.find("run", parts[5])
-        return self._show(_found(run if run and run.target == parts[3] else None, "run"), request)
-
-    def _paid(self, generation: Generation) -> Response:
-        """The answer to a POST that costs; it may get lost."""
-        if self._luck.hits("lost_posts"):
-            raise Hangup
-        return as_json(201, answers.generation(generation, "", upper=self._luck.faults.upper_status))
-
-    def _show(self, generation: Generation, request: Request) -> Response:
-        return as_json(200, answers.generation(generation, request.origin, upper=self._luck.faults.upper_status))
-
-
-def _found(value: T | None, what: str) -> T:
-    if value is None:
-        raise Refused(error(404, "NOT_FOUND", f"no such {what}"))
-    return value

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from layerwatch.sandbox.books import Books, Rule
-from layerwatch.sandbox.faults import Luck
 from layerwatch.sandbox.judge import Judge, Refused
+from layerwatch.sandbox.luck import Luck
 from layerwatch.sandbox.session import BLOCK_BYTES, QUANTUM, Session, State, StoredObject
 from layerwatch.sandbox.wire import Hangup, Request, Response, as_xml_error
 

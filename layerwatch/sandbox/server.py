@@ -17,11 +17,12 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from layerwatch.sandbox import desk
+from layerwatch.sandbox import desk, results
 from layerwatch.sandbox.books import Books, Violation
 from layerwatch.sandbox.connection import Connection
-from layerwatch.sandbox.faults import Faults, Luck
+from layerwatch.sandbox.faults import Faults
 from layerwatch.sandbox.layer import Layer
+from layerwatch.sandbox.luck import Luck
 from layerwatch.sandbox.session import StoredObject
 from layerwatch.sandbox.storage import Storage
 from layerwatch.sandbox.wire import Request, Response
@@ -151,7 +152,7 @@ class Sandbox:
         if place == "storage":
             return self._storage.answer(request)
         if place == "assets":
-            return desk.asset(request, self._works, self._luck, self._books)
+            return results.answer(request, self._works, self._luck, self._books)
         if place == "sandbox":
             return desk.answer(request, self._storage, self._works, self._luck, self._books)
         return self._layer.answer(request)
@@ -200,8 +201,12 @@ class Sandbox:
 
     @property
     def balance(self) -> Balance:
-        """A copy of the workspace's balance, in Creative Units."""
+        """A copy of the workspace's balance, in Creative Units; may be set to another total at any time."""
         return self._works.look()[0]
+
+    @balance.setter
+    def balance(self, total: float) -> None:
+        self._works.set_total(total)
 
     @property
     def violations(self) -> list[Violation]:

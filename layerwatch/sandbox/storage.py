@@ -9,8 +9,8 @@ import secrets
 from urllib.parse import parse_qsl
 
 from layerwatch.sandbox.books import Books, Rule
-from layerwatch.sandbox.faults import Luck
 from layerwatch.sandbox.judge import Judge, Refused
+from layerwatch.sandbox.luck import Luck
 from layerwatch.sandbox.receive import GONE, QUERY, RANGE, Receiver
 from layerwatch.sandbox.session import QUANTUM, Session, State, StoredObject, Upload
 from layerwatch.sandbox.signed import SignedUrls

@@ -7,7 +7,7 @@ what to answer.
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
@@ -107,12 +107,17 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One answer: `body`, or the file at `path` in its stead."""
+    """One answer: `body` and then all of `more`, or the file at `path` in their stead.
+
+    `length` is announced, where it is not just that of `body`; the connection ends if less comes.
+    """
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     path: str | None = None
+    more: Iterable[bytes] = ()
+    length: int | None = None
 
 
 def as_json(status: int, value: Any, *headers: tuple[str, str]) -> Response:

@@ -14,15 +14,16 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 from uuid import uuid4
 
-from layerwatch.sandbox.faults import Luck
+from layerwatch.sandbox.luck import Luck
 
-FAILURES = (
-    ("CONTENT_POLICY_VIOLATION", "The prompt or an input was refused by the content policy."),
-    ("IMAGE_TOO_SMALL", "An input image is too small for this model."),
-    ("IMAGE_TOO_LARGE", "An input image is too large for this model."),
-    ("INTERNAL_SERVER_ERROR", "Something went wrong."),
-    ("DOWNSTREAM_SERVICE_ERROR", "The model's provider did not answer."),
-)
+FAILURES = {
+    "CONTENT_POLICY_VIOLATION": "The prompt or an input was refused by the content policy.",
+    "IMAGE_TOO_SMALL": "An input image is too small for this model.",
+    "IMAGE_TOO_LARGE": "An input image is too large for this model.",
+    "INTERNAL_SERVER_ERROR": "Something went wrong.",
+    "DOWNSTREAM_SERVICE_ERROR": "The model's provider did not answer.",
+}
+SUFFIXES = {"image": "png", "video": "mp4", "audio": "wav"}  # of a result file, by what the model makes
 
 
 class NotEnough(Exception):
@@ -31,10 +32,11 @@ class NotEnough(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One result file; `signature` is what its URL must carry."""
+    """One result file; `signature` is what its URL must carry, `suffix` says of what type it is."""
 
     asset_id: str
     signature: str
+    suffix: str
     width: int
     height: int
     seed: int
@@ -55,8 +57,9 @@ class Generation:
     due: float  # monotonic seconds
     run_s: float
     assets: tuple[Asset, ...]
-    failure: tuple[str, str] | None
-    status: Literal["running", "complete", "failed"] = "running"
+    ending: Literal["complete", "failed", "cancelled"]
+    failure: tuple[str, str] | None  # code and message
+    status: Literal["running", "complete", "failed", "cancelled"] = "running"
     completed_at: str | None = None
     charged: float = 0.0
 
@@ -90,7 +93,7 @@ class Works:
     _assets: dict[str, Asset] = field(default_factory=dict)
     _running: list[tuple[float, int, Generation]] = field(default_factory=list)
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
-    _failures: "itertools.cycle[tuple[str, str]]" = field(default_factory=lambda: itertools.cycle(FAILURES))
+    _failures: "itertools.cycle[str]" = field(default_factory=lambda: itertools.cycle(FAILURES))
     _sessions: dict[str, str] = field(default_factory=dict)
 
     def start(
@@ -102,9 +105,10 @@ class Works:
         *,
         price: float,
         outputs: int,
+        modality: str = "image",
     ) -> Generation:
         """Reserve `price` and start a generation with `outputs` result files. NotEnough if the balance is too small."""
-        fails = self.luck.hits("failures")
+        ending = self._ending()
         run_s = self.luck.faults.slow_s
         with self._lock:
             self._settle()
@@ -114,8 +118,8 @@ class Works:
             number = next(self._numbers)
             generation = Generation(
                 str(uuid4()), kind, target, body, parameters, price, self._session(body), now_text(),
-                time.monotonic() + run_s, run_s, self._make_assets(number, outputs, parameters),
-                next(self._failures) if fails else None,
+                time.monotonic() + run_s, run_s, self._make_assets(number, outputs, parameters, SUFFIXES[modality]),
+                ending, self._failure() if ending == "failed" else None,
             )  # fmt: skip
             self._all[generation.id] = generation
             heapq.heappush(self._running, (generation.due, number, generation))
@@ -132,6 +136,12 @@ class Works:
         """The result file of that id."""
         return self._assets.get(asset_id)
 
+    def set_total(self, total: float) -> None:
+        """Another balance; what is reserved stays so."""
+        with self._lock:
+            self._settle()
+            self.balance.total = total
+
     def look(self) -> tuple[Balance, list[Generation]]:
         """Copies of the balance and the list of generations, oldest first, up to date."""
         with self._lock:
@@ -145,10 +155,19 @@ class Works:
             generation = heapq.heappop(self._running)[2]
             self.balance.reserved -= generation.price
             generation.completed_at = now_text()
-            generation.status = "failed" if generation.failure else "complete"
-            if not generation.failure:
+            generation.status = generation.ending
+            if generation.ending == "complete":
                 generation.charged = generation.price
                 self.balance.total -= generation.price
+
+    def _ending(self) -> Literal["complete", "failed", "cancelled"]:
+        if self.luck.hits("failures"):
+            return "failed"
+        return "cancelled" if self.luck.hits("cancels") else "complete"
+
+    def _failure(self) -> tuple[str, str]:
+        code = self.luck.faults.fail_code or next(self._failures)
+        return code, FAILURES.get(code, "Something went wrong.")
 
     def _session(self, body: dict[str, Any]) -> str | None:
         name = body.get("session_name")
@@ -157,11 +176,15 @@ class Works:
             return None if given is None else str(given)
         return self._sessions.setdefault(str(name), str(uuid4()))
 
-    def _make_assets(self, number: int, outputs: int, parameters: dict[str, Any]) -> tuple[Asset, ...]:
-        width, height = (int(parameters.get(side) or 256) for side in ("width", "height"))
+    def _make_assets(self, number: int, outputs: int, parameters: dict[str, Any], suffix: str) -> tuple[Asset, ...]:
+        width, height = (_pixels(parameters.get(side)) for side in ("width", "height"))
         made = tuple(
-            Asset(str(uuid4()), secrets.token_hex(32), width, height, seed=number * 16 + index)
+            Asset(str(uuid4()), secrets.token_hex(32), suffix, width, height, seed=number * 16 + index)
             for index in range(outputs)
         )
         self._assets.update((asset.asset_id, asset) for asset in made)
         return made
+
+
+def _pixels(value: object) -> int:
+    return value if isinstance(value, int) and value > 0 else 256

@@ -56,6 +56,17 @@ def test_a_broken_rule_is_the_exit_code() -> None:
     assert "signature: the URL is not as it was signed" in told
 
 
+def test_faults_of_every_kind_can_be_asked_for() -> None:
+    wanted = "asset_name=../x.png,fail_code=IMAGE_TOO_SMALL,refuse_posts=503,retry_after=2,asset_bytes=2e9,bare"
+    with running("--port", "0", "--json", "--faults", wanted) as process:
+        assert process.stdout
+        base_url = json.loads(process.stdout.readline())["base_url"]
+        faults = httpx.get(base_url.removesuffix("/api") + "/sandbox", trust_env=False).json()["faults"]
+    assert (faults["asset_name"], faults["fail_code"]) == ("../x.png", "IMAGE_TOO_SMALL")
+    assert (faults["refuse_posts"], faults["retry_after"], faults["asset_bytes"]) == (503, 2.0, 2e9)
+    assert faults["bare"]
+
+
 def test_a_port_in_use_is_a_clear_message() -> None:
     with running("--port", "0", "--json") as process:
         assert process.stdout
@@ -70,6 +81,7 @@ def test_a_port_in_use_is_a_clear_message() -> None:
         (("--host", "example.com"), "only loopback addresses"),
         (("--faults", "errors=7"), "'errors': 7.0 is not a rate from 0 to 1"),
         (("--faults", "eror=0.1"), "allowed are: errors"),
+        (("--faults", "refuse_posts=418"), "'refuse_posts': 418 is not one of 400, 401"),
         (("--store", "/proc/no/where"), "--store /proc/no/where"),
     ],
 )

@@ -33,6 +33,9 @@ def test_a_text_is_read() -> None:
     faults = parse("errors=0.25, drop=1,html,seed=7,bandwidth=1e6,rate_limit=none")
     assert faults == Faults(errors=0.25, drop=1.0, html=True, seed=7, bandwidth=1e6)
     assert parse("") == Faults()
+    texts = parse("asset_name=../../x=1 .png, fail_code=true, refuse_posts=429")
+    assert texts == Faults(asset_name="../../x=1 .png", fail_code="true", refuse_posts=429)
+    assert parse("asset_name=none,refuse_posts=none,price=none") == Faults()
 
 
 @pytest.mark.parametrize(
@@ -47,6 +50,13 @@ def test_a_text_is_read() -> None:
         ("bandwidth=0", "'bandwidth': 0.0 is not a number above 0"),
         ("html=2", "'html': 2.0 is not true or false"),
         ("seed=1.5", "'seed': '1.5' is not a whole number"),
+        ("refuse_posts=200", "'refuse_posts': 200 is not one of 400, 401,"),
+        ("refuse_posts", "'refuse_posts': True is not one of 400, 401,"),
+        ("refuse_posts=4e2", "'refuse_posts': '4e2' is not one of 400, 401,"),
+        ("asset_name", "'asset_name': True is not text of 1 to 1000 printable characters, or none"),
+        ("asset_name=", "'asset_name': '' is not text"),
+        ("asset_name=a\nb", "'asset_name': 'a\\nb' is not text"),
+        ("errors=none", "'errors': None is not a rate"),
         ("drop=0.1,drop=0.2", "'drop' is given twice"),
     ],
 )

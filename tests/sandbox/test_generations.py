@@ -11,7 +11,7 @@ from layerwatch.sandbox import Faults, Sandbox, catalogue
 
 from .steps import Steps, code, picture
 
-MODEL = {"model_id": catalogue.MODELS[0]["model_id"]}
+MODEL = {"model_id": catalogue.MODELS[0]["model_id"], "prompt": "oil"}
 RELIGHT = catalogue.WORKFLOWS[1]["workflow_id"]
 
 
@@ -29,7 +29,7 @@ def until_done(steps: Steps, path: str) -> dict[str, Any]:
 
 def test_an_inference_is_reserved_then_charged_and_its_results_can_be_fetched(steps: Steps) -> None:
     file_id = steps.upload(picture(500))
-    body = MODEL | {"prompt": "oil", "batch_size": 2, "guidance_files": [{"file_id": file_id, "type": "INIT"}]}
+    body = MODEL | {"batch_size": 2, "guidance_files": [{"file_id": file_id, "type": "INIT"}]}
     started = steps.api("POST", "/inferences", body).json()
     assert (started["status"], started["estimated_price_creative_units"]) == ("in_progress", 5.0)
     assert started["polling_interval_seconds"] > 0
@@ -86,7 +86,7 @@ def test_a_file_must_be_uploaded_before_it_is_used(steps: Steps, place: Callable
 
 def test_a_balance_that_does_not_cover_it(steps: Steps) -> None:
     body = MODEL | {"batch_size": 16}
-    video = {"model_id": catalogue.MODELS[2]["model_id"], "batch_size": 16}
+    video = {"model_id": catalogue.MODELS[2]["model_id"], "prompt": "oil", "batch_size": 16}
     for expensive in (video, video, video):
         assert steps.api("POST", "/inferences", expensive).status_code == 201
     estimate = steps.api("POST", "/inferences/estimate", video).json()
@@ -119,6 +119,41 @@ def test_a_lost_post_was_paid_all_the_same(steps: Steps) -> None:
         steps.api("POST", "/inferences", MODEL)
     assert [made.body for made in steps.sandbox.generations] == [MODEL]
     assert steps.sandbox.balance.reserved == 10.0
+
+
+def test_a_balance_can_be_set(steps: Steps) -> None:
+    assert steps.api("POST", "/inferences", MODEL).status_code == 201
+    steps.sandbox.balance = 10.0
+    assert (steps.sandbox.balance.reserved, steps.sandbox.balance.available) == (10.0, 0.0)
+    assert code(steps.api("POST", "/inferences", MODEL)) == (402, "PAYMENT_REQUIRED")
+    steps.sandbox.balance = 20.0
+    assert steps.api("POST", "/inferences", MODEL).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("number", "body", "reason"),
+    [
+        (0, {}, "prompt is required"),
+        (0, {"prompt": 3}, "prompt must be a string of at most 100000 characters"),
+        (2, {"prompt": "a", "duration_seconds": "3"}, "duration_seconds must be a number"),
+        (2, {"prompt": "a", "duration_seconds": True}, "duration_seconds must be a number"),
+        (4, {"prompt": "a"}, "mask is required"),
+        (4, {"prompt": "a", "mask": "x"}, "file_id x is not an uploaded file"),
+        (4, {"prompt": "a", "mask": {"id": "x"}}, "file_id None is not an uploaded file"),
+        (4, {"prompt": "a", "mask": 1}, "mask must be a file"),
+    ],
+)
+def test_a_model_takes_what_it_says_that_it_takes(steps: Steps, number: int, body: dict[str, Any], reason: str) -> None:
+    answer = steps.api("POST", "/inferences", body | {"model_id": catalogue.MODELS[number]["model_id"]})
+    assert (answer.status_code, answer.json()["error"]["message"]) == (422, reason)
+    assert not steps.sandbox.generations
+
+
+def test_a_mask_is_a_file_id_or_has_one(steps: Steps) -> None:
+    file_id = steps.upload(picture(500))
+    for mask in (file_id, {"file_id": file_id}):
+        body = {"model_id": catalogue.MODELS[4]["model_id"], "prompt": "a", "mask": mask}
+        assert steps.api("POST", "/inferences", body).status_code == 201
 
 
 def test_an_unknown_inference(steps: Steps) -> None:
@@ -166,7 +201,33 @@ def test_a_run_that_fails(steps: Steps) -> None:
 
 @pytest.mark.parametrize(
     ("inputs", "expected"),
-    [({}, (422, "VALIDATION_ERROR")), ([], (422, "VALIDATION_ERROR")), ({"image": "x"}, (422, "FILE_NOT_FOUND"))],
+    [
+        ({}, (422, "VALIDATION_ERROR")),
+        ([], (422, "VALIDATION_ERROR")),
+        ({"image": 3}, (422, "VALIDATION_ERROR")),
+        ({"image": {"file_id": "x"}}, (422, "VALIDATION_ERROR")),
+        ({"image": "x", "lihgt": "dawn"}, (422, "VALIDATION_ERROR")),
+        ({"image": "x"}, (422, "FILE_NOT_FOUND")),
+    ],
 )
 def test_inputs_that_do_not_match_the_schema(steps: Steps, inputs: Any, expected: tuple[int, str]) -> None:
     assert code(steps.api("POST", f"/workflows/{RELIGHT}/runs", {"inputs": inputs})) == expected
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        ({}, 201),
+        ({"strength": 1, "keep_alpha": False}, 201),
+        ({"strength": "1"}, 422),
+        ({"strength": True}, 422),
+        ({"keep_alpha": 1}, 422),
+        ({"depth": "x"}, 422),
+    ],
+)
+def test_inputs_of_every_kind(steps: Steps, more: dict[str, Any], status: int) -> None:
+    inputs = {"beauty": steps.upload(picture(500))} | more
+    clean_up = catalogue.WORKFLOWS[3]["workflow_id"]
+    assert steps.api("POST", f"/workflows/{clean_up}/runs", {"inputs": inputs}).status_code == status
+    used = [made.parameters["strength"] for made in steps.sandbox.generations]
+    assert used == ([more.get("strength", 0.5)] if status == 201 else [])

@@ -118,6 +118,7 @@ def test_what_it_holds(steps: Steps) -> None:
     assert stored["sha256"] == hashlib.sha256(data).hexdigest()
     assert stored["crc32c"]
     assert held["generations"][0]["price"] == held["balance"]["reserved"] == 10.0
+    assert held["generations"][0]["body"] == {"model_id": "12345678-0000-4000-8000-000000000000"}
     assert held["counters"]["bytes_received"] == held["counters"]["bytes_persisted"] == 1000
     assert [broken["rule"] for broken in held["violations"]] == ["size_mismatch"]
     assert steps.http.get(f"{root(steps.sandbox)}/sandbox/objects/{file_id}").content == data
@@ -130,6 +131,8 @@ def test_faults_can_be_changed_while_it_runs(steps: Steps) -> None:
     assert steps.api("GET", "").status_code >= 500
     assert steps.http.post(url, json={"errors": 0.0}).status_code == 200
     assert steps.sandbox.faults == replace(Faults(), seed=5)
+    assert steps.http.post(url, json={"asset_name": "../x.png", "refuse_posts": 402}).json()["refuse_posts"] == 402
+    assert steps.sandbox.faults.asset_name == "../x.png"
     refused = steps.http.post(url, json={"eror": 1.0})
     assert (refused.status_code, "allowed are" in refused.json()["error"]["message"]) == (422, True)
 

@@ -144,7 +144,7 @@ def test_an_upload_finished_after_its_deadline_is_of_no_use(steps: Steps) -> Non
     assert steps.put(uri, DATA, 0, SIZE).status_code == 200
     assert steps.rules() == [Rule.FINISHED_AFTER_DEADLINE]
     assert steps.sandbox.objects[0].late
-    body = {"model_id": "10000000-0000-4000-8000-000000000001", "guidance_files": [{"file_id": ticket["file_id"]}]}
+    body = {"model_id": "10000000-0000-4000-8000-000000000002", "guidance_files": [{"file_id": ticket["file_id"]}]}
     refused = steps.api("POST", "/inferences", body)
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "UPLOAD_FAILED")
 

@@ -186,3 +186,137 @@ def test_two_hundred_generations_random_kills_and_lost_answers(site: Site) -> No
     assert statuses(site) == {"complete": 200}
     assert set(fired(site).values()) == {1}
     assert lost <= {row["remote_id"] for row in generations(site)}
+
+
+def test_what_the_day_does_not_allow_is_blocked_and_goes_on_when_it_is_approved(site: Site) -> None:
+    site.configure(folder='settle = "50ms"', more=restyle() + "[budget]\ndaily = 100\n")
+    site.sandbox.balance.total = 10_000
+    site.sandbox.faults = Faults(price=10, slow_s=0.05)
+    for seed in range(50):
+        drop(site, f"{seed}.png", seed)
+    assert site.once().returncode == 0
+    assert statuses(site) == {"complete": 10, "blocked": 40}
+    held = [row for row in generations(site) if row["status"] == "blocked"]
+    assert {row["error_code"] for row in held} == {"over_daily"}
+    assert {row["error"] for row in held} == {
+        "10 Creative Units more than the 100 of today; the budget allows 100 a day"
+    }
+    assert site.once().returncode == 0
+    assert len(site.sandbox.generations) == 10, "a restart is no new day"
+    assert "40 blocked" in site.call("status").stdout
+    assert site.call("approve", f"g{held[0]['id']}", f"g{held[1]['id']}").returncode == 0
+    assert site.once().returncode == 0
+    assert statuses(site) == {"complete": 12, "blocked": 38}
+    assert set(fired(site).values()) == {1}
+
+
+def test_a_burst_is_stopped_and_said_once(site: Site) -> None:
+    site.configure(folder='settle = "50ms"', upload="workers = 8", more=restyle() + "[budget]\nburst = 20\n")
+    site.sandbox.balance.total = 10_000
+    for seed in range(500):
+        (site.drop / f"{seed}.png").write_bytes(sample("png", seed, 2 * KIB))
+    daemon = site.start()
+    until(lambda: statuses(site) == {"complete": 20, "blocked": 480}, "20 to fire, and the rest to be held")
+    assert site.end(daemon) == 0
+    assert len(site.sandbox.generations) == 20
+    held = [event for event in site.events() if event["event"] == "generation_held"]
+    assert [event["level"] for event in held if event["level"] != "debug"] == ["warning"]
+    assert site.call("approve", "--yes").returncode == 0
+    assert statuses(site) == {"complete": 20, "queued": 480}
+
+
+def test_results_dropped_back_by_hand_are_known_for_what_they_are(site: Site) -> None:
+    site.configure(folder='settle = "50ms"', more=restyle())
+    drop(site, "a.png", 1)
+    assert site.once().returncode == 0
+    result = site.drop / "generated" / "a.restyle.png"
+    (site.drop / "again.png").write_bytes(result.read_bytes())
+    assert site.once().returncode == 0
+    row = next(row for row in site.rows() if row["path"].endswith("again.png"))
+    assert (row["status"], row["error_code"]) == ("skipped", "generated")
+    assert len(site.sandbox.generations) == 1
+
+
+def test_a_chain_of_two_rules_ends_where_it_is_said_to(site: Site) -> None:
+    second = f"""
+[[folders]]
+name = "second"
+path = "{site.drop / "generated"}"
+settle = "50ms"
+[[folders.rules]]
+name = "upscale"
+match = "*.png"
+model_id = "{MODELS[1]["model_id"]}"
+outputs = "big"
+[folders.rules.parameters]
+batch_size = 1
+"""
+    site.configure(folder='settle = "50ms"', more=restyle(more="chain = true\nchain_depth = 1") + second)
+    (site.drop / "generated").mkdir()
+    drop(site, "a.png", 1)
+    assert site.once().returncode == 0
+    until(lambda: site.once().returncode == 0 and statuses(site) == {"complete": 2}, "the second rule")
+    assert (site.drop / "generated" / "big" / "a.restyle.upscale.png").exists()
+    assert [made.body["model_id"] for made in site.sandbox.generations] == [MODEL, MODELS[1]["model_id"]]
+
+
+def test_sidecars_are_waited_for_and_a_changed_one_fires_nothing_by_itself(site: Site) -> None:
+    site.configure(
+        folder='settle = "100ms"\ninclude = ["*.png"]',
+        more=restyle(more='prompt_from = ".txt"\nparameters_from = ".json"', parameters="batch_size = 1"),
+    )
+    daemon = site.start()
+    drop(site, "a.png", 1)
+    until(lambda: statuses(site) == {"waiting": 1}, "the generation to wait for its prompt")
+    (site.drop / "a.txt").write_text("a fox, oil on canvas\n")
+    (site.drop / "a.json").write_text('{"seed": 7, "batch_siz')
+    time.sleep(1)
+    assert statuses(site) == {"waiting": 1}
+    (site.drop / "a.json").write_text('{"seed": 7, "batch_size": 2}')
+    until(lambda: statuses(site) == {"complete": 1}, "the generation")
+    body = site.sandbox.generations[0].body
+    assert (body["prompt"], body["seed"], body["batch_size"]) == ("a fox, oil on canvas", 7, 2)
+    (site.drop / "a.txt").write_text("a wolf")
+    time.sleep(1.5)
+    assert site.end(daemon) == 0
+    assert site.once().returncode == 0
+    assert len(site.sandbox.generations) == 1
+
+
+def test_a_rule_that_was_edited_fires_nothing_for_old_files_unless_asked(site: Site) -> None:
+    site.configure(folder='settle = "50ms"', more=restyle())
+    drop(site, "a.png", 1)
+    assert site.once().returncode == 0
+    site.configure(folder='settle = "50ms"', more=restyle(parameters='prompt = "y"\nbatch_size = 1'))
+    assert site.once().returncode == 0
+    assert len(site.sandbox.generations) == 1
+    assert site.call("retry", "--again", str(site.drop / "a.png")).returncode == 0
+    assert site.once().returncode == 0
+    assert [made.body["prompt"] for made in site.sandbox.generations] == ["x", "y"]
+
+
+def test_a_mistake_in_a_rule_shows_before_the_first_file(site: Site) -> None:
+    site.configure(folder='settle = "50ms"', more=restyle(parameters="batch_size = 1"))
+    drop(site, "a.png", 1)
+    result = site.once()
+    assert result.returncode == 2
+    assert "prompt" in result.stderr
+    assert site.rows() == []
+
+
+def test_commands_and_webhooks_follow_uploads_and_results(site: Site, tmp_path: Any) -> None:
+    out = tmp_path / "told"
+    script = f'printf "%s\\\\n" "$LAYERWATCH_EVENT $LAYERWATCH_PATH $LAYERWATCH_OUTPUTS" >> {out}'
+    hook = f"command = ['sh', '-c', '{script}']"
+    site.configure(
+        folder='settle = "50ms"',
+        more=f"[folders.on_uploaded]\n{hook}\n[folders.on_complete]\n{hook}\n" + restyle(),
+    )
+    drop(site, "a.png", 1)
+    result = site.once()
+    assert result.returncode == 0, result.stderr
+    here = site.drop / "a.png"
+    assert sorted(out.read_text().splitlines()) == [
+        f"complete {here} {site.drop / 'generated' / 'a.restyle.png'}",
+        f"uploaded {here} ",
+    ]

@@ -1,0 +1,152 @@
+"""One request and its answer: what breaks on the way becomes one of our errors, what was answered is handed on.
+
+Never decides what an answer means, and never holds more of one than `MAX_ANSWER_BYTES`.
+"""
+
+import contextlib
+import json
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import h11
+import httpx
+
+from layerwatch import __version__, faults
+from layerwatch.errors import JobError
+from layerwatch.redact import redact
+
+CONNECT_S, READ_S, WRITE_S = 10.0, 60.0, 30.0
+MAX_FAULTS = 3
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+MAX_ERROR_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole answer. Header names are lower case; repeated headers are joined by commas, as HTTP allows."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def ok(self) -> bool:
+        return 200 <= self.status < 300
+
+    def json(self) -> object:
+        """The body's JSON value; None if it is not JSON."""
+        try:
+            return json.loads(self.body)
+        except (ValueError, RecursionError):  # the latter for a few thousand brackets
+            return None
+
+
+def tls_context() -> ssl.SSLContext:
+    """One for all threads: making it costs more than all the rest of a client."""
+    return ssl.create_default_context()
+
+
+def new_client(
+    tls: ssl.SSLContext, headers: Mapping[str, str], *, read_s: float = READ_S, keep_alive: bool = True
+) -> httpx.Client:
+    """A client that follows no redirect: where a request goes is decided by us."""
+    return httpx.Client(
+        verify=tls,
+        headers={"User-Agent": f"layerwatch/{__version__}", **headers},
+        timeout=httpx.Timeout(read_s, connect=CONNECT_S, write=WRITE_S, pool=CONNECT_S),
+        limits=httpx.Limits(max_connections=100, max_keepalive_connections=20 if keep_alive else 0),
+        follow_redirects=False,
+    )
+
+
+def host(url: str) -> str:
+    """Whom the URL is for, fit for a message: the rest of it may be a secret."""
+    try:
+        parts = urlsplit(url)
+        return parts.hostname + (f":{parts.port}" if parts.port else "") if parts.hostname else "the server"
+    except ValueError:
+        return "the server"
+
+
+def words(error: Exception) -> str:
+    """What the library says of a fault, without secrets."""
+    return redact(str(error)) or type(error).__name__
+
+
+def read(response: httpx.Response) -> bytes:
+    """The body of an answer, or as much of it as an answer can have."""
+    limit = MAX_ANSWER_BYTES if response.is_success else MAX_ERROR_BYTES
+    body = bytearray()
+    for part in response.iter_bytes():
+        body += part
+        if len(body) >= limit:
+            break
+    return bytes(body[:limit])
+
+
+def transport_fault(error: httpx.HTTPError | httpx.InvalidURL, url: str, away: faults.Fault) -> JobError:
+    """Our error for one of httpx's; `away` is what it means that nobody is there."""
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return away.error(f"cannot connect to {host(url)}: {redact(str(error))}")
+    return faults.BROKEN.error(f"the connection to {host(url)} broke: {words(error)}")
+
+
+class Wire:
+    """An httpx client that is thrown away when it seems to be poisoned, and whose faults are ours.
+
+    `away` is what it means that nobody is there.
+    """
+
+    def __init__(
+        self,
+        tls: ssl.SSLContext,
+        headers: Mapping[str, str],
+        *,
+        read_s: float = READ_S,
+        away: faults.Fault = faults.UNREACHABLE,
+    ) -> None:
+        self._tls, self._headers, self._read_s, self._away = tls, dict(headers), read_s, away
+        self._client: httpx.Client | None = None
+        self._faults = 0
+
+    def send(self, method: str, url: str, **request: Any) -> Reply:
+        """One request, its whole answer. Raises `ApiDown` when nobody is there, `TryAgain` when it broke on the way."""
+        with self.stream(method, url, **request) as response:
+            return Reply(response.status_code, dict(response.headers), read(response))
+
+    @contextlib.contextmanager
+    def stream(self, method: str, url: str, **request: Any) -> Iterator[httpx.Response]:
+        """One request; its answer's body is for the `with` block to read."""
+        try:
+            with self._open().stream(method, url, **request) as response:
+                yield response
+        except h11.LocalProtocolError as error:
+            # Not an httpx error: the body was not as long as was announced.
+            self.close()
+            raise faults.BODY_CHANGED.error(str(error)) from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            self._fault(poisoned=isinstance(error, httpx.PoolTimeout))
+            raise transport_fault(error, url, self._away) from None
+        except BaseException:
+            self.close()  # raised by the body, in the middle of the request: the connection is of no use any more
+            raise
+        self._faults = 0
+
+    def close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _open(self) -> httpx.Client:
+        if self._client is None:
+            self._client = new_client(self._tls, self._headers, read_s=self._read_s)
+        return self._client
+
+    def _fault(self, *, poisoned: bool) -> None:
+        self._faults += 1
+        if poisoned or self._faults >= MAX_FAULTS:
+            self.close()
+            self._faults = 0
