@@ -59,5 +59,5 @@ def set_up(
     logging.captureWarnings(True)
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     _log.setLevel(logging.DEBUG if verbose else logging.INFO)
-    # httpx logs every request at INFO: useful only to who looks into us.
-    logging.getLogger("httpx").setLevel(logging.INFO if verbose else logging.WARNING)
+    # httpx logs every request at INFO, with its whole URL: a webhook's is a secret that no pattern knows.
+    logging.getLogger("httpx").setLevel(logging.WARNING)

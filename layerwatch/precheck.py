@@ -39,6 +39,7 @@ def _problems(rule: Rule, about: dict[str, object] | None) -> list[SchemaProblem
 
 
 def _unknown(key: str, what: str) -> SchemaProblem:
+    # A warning: what Layer lists, and for whom, is its own affair, and firing with a wrong id costs nothing.
     return SchemaProblem(
-        "error", key, f"Layer knows no such {what} in this workspace", f"copy the {what}'s id from Layer"
+        "warning", key, f"Layer knows no such {what} in this workspace", f"copy the {what}'s id from Layer"
     )

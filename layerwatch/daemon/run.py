@@ -115,7 +115,12 @@ class Daemon:
             layer.close()
 
     def _check_rules(self, layer: Layer) -> None:
-        found = list(check_rules(layer, self._settings.folders, self._settings.path))
+        try:
+            found = list(check_rules(layer, self._settings.folders, self._settings.path))
+        except JobError as error:
+            text = f"the rules could not be held against what Layer knows: {error.message}"
+            self._tell(Notice("rules_unchecked", text, logging.WARNING))
+            return
         for each in found:
             if each.is_warning:
                 self._tell(Notice("configuration", str(each.problem), logging.WARNING))
