@@ -208,7 +208,7 @@ def test_a_lost_answer_waits_for_a_person_for_as_long_as_it_takes(bench: Bench, 
 
 @pytest.mark.parametrize(
     "code",
-    [code for code, _ in FAILURES],
+    list(FAILURES),
 )
 @pytest.mark.parametrize("upper", [False, True])
 def test_a_generation_that_fails_keeps_the_apis_own_code(bench: Bench, code: str, upper: bool) -> None:

@@ -1,6 +1,7 @@
 """A dropped file fires a generation: once, with all its inputs, over restarts; and its results come home."""
 
 import json
+import os
 import random
 import signal
 import time
@@ -181,7 +182,7 @@ def test_two_hundred_generations_random_kills_and_lost_answers(site: Site) -> No
     assert set(codes) <= {"network", "interrupted"}
     assert codes["network"] <= faults <= codes.total()
     settle_what_is_unknown(site)
-    assert site.call("retry", "--all-failed", "--yes").returncode == 0
+    assert site.call("retry", "--all-failed").returncode == 0
     site.once()
     assert statuses(site) == {"complete": 200}
     assert set(fired(site).values()) == {1}
@@ -320,3 +321,16 @@ def test_commands_and_webhooks_follow_uploads_and_results(site: Site, tmp_path: 
         f"complete {here} {site.drop / 'generated' / 'a.restyle.png'}",
         f"uploaded {here} ",
     ]
+
+
+@pytest.mark.parametrize("megabytes", [200])
+def test_a_large_result_is_streamed(site: Site, megabytes: int) -> None:
+    site.configure(folder='settle = "50ms"', more=restyle())
+    site.sandbox.faults = Faults(asset_bytes=megabytes * 1_000_000, slow_s=0.05)
+    drop(site, "a.png", 1)
+    process = site.start("--once")
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, site.said()
+    assert (site.drop / "generated" / "a.restyle.png").stat().st_size == megabytes * 1_000_000
+    assert usage.ru_maxrss < 100 * KIB, "KiB"
