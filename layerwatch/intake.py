@@ -18,7 +18,6 @@ from layerwatch.ledger import Ledger, Origin, Recorded, Refusal, Version, Waitin
 from layerwatch.notices import Notice, Tell, name_text
 from layerwatch.settle import Candidate, Settle
 from layerwatch.source import Identity
-from layerwatch.states import Event
 
 BATCH = 100
 AFTER_SIGN_S = 0.2  # quiet enough after a writer closed the file, where its structure proves it whole

@@ -16,13 +16,14 @@ from layerwatch.ledger import FolderState, GenerationRow, Ledger, Version
 from layerwatch.notices import Notice
 from layerwatch.pacing import Gate
 from layerwatch.planner import Planner
-from layerwatch.runner import Kit, Runner, Site
+from layerwatch.runner import Runner
 from layerwatch.samples import sample
 from layerwatch.sandbox import Faults, Sandbox
 from layerwatch.sandbox.catalogue import MODELS
 from layerwatch.sandbox.works import FAILURES
 from layerwatch.source import Digest, Identity
 from layerwatch.states import Event
+from layerwatch.workbench import Kit, Site
 
 DAY = 24 * 3600.0
 

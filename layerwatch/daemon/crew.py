@@ -25,9 +25,10 @@ from layerwatch.notices import Tell
 from layerwatch.pacing import Bandwidth, Gate
 from layerwatch.pipeline import Pipeline, Shared
 from layerwatch.planner import Planner
-from layerwatch.runner import Kit, Runner, Site
+from layerwatch.runner import Runner
 from layerwatch.stages import Tools
 from layerwatch.watch import Watch
+from layerwatch.workbench import Kit, Site
 
 RUNNERS = 4
 IDLE_MOST_S = 5.0
