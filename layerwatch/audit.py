@@ -6,6 +6,7 @@ is said to be so, and none of its files is called missing.
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -13,11 +14,11 @@ from layerwatch import source
 from layerwatch.config import AfterUpload, Folder
 from layerwatch.errors import Code, Superseded, TryAgain
 from layerwatch.ignore import Selection
-from layerwatch.ledger import FolderFacts, FolderState, Ledger, iso, seconds
+from layerwatch.ledger import FolderFacts, FolderState, GenerationRow, Ledger, iso, seconds
 from layerwatch.ledger.reports import Known
 from layerwatch.roots import Lost, Root
 from layerwatch.source import Digest, Identity
-from layerwatch.states import File
+from layerwatch.states import File, Generation
 from layerwatch.walk import Directory, walk
 
 QUIET_S = 60.0  # while a daemon runs, what is younger than that is its business
@@ -36,12 +37,17 @@ class Kind(StrEnum):
     STUCK = "stuck"  # ought to have moved long ago
     FAILED = "failed"
     UNCONFIRMED = "unconfirmed"  # uploaded, and the server confirmed no checksum
+    UNRESOLVED = "unresolved"  # a generation that may have been started, and paid: a person decides
+    PAID_WITHOUT_RESULT = "paid_without_result"
+    RESULT_MISSING = "result_missing"  # saved, and no longer where it was
+    RESULT_CHANGED = "result_changed"  # other bytes lie there
+    INPUT_MISSING = "input_missing"  # of a generation that still waits for others
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that does not go together. `file` is the row's id, None where there is no row; `gone`: its file is no
-    longer there."""
+    longer there. `generation` is the id of the one that it is about, None where it is about a file alone."""
 
     kind: Kind
     folder: str
@@ -51,6 +57,7 @@ class Finding:
     status: str | None = None
     error_code: str | None = None
     gone: bool = False
+    generation: int | None = None
 
 
 @dataclass(slots=True)
@@ -95,6 +102,8 @@ class Audit:
         rehash: bool = False,
     ) -> None:
         self._reports = ledger.reports
+        self._stories = ledger.stories
+        self._folders = {folder.name: folder for folder in folders}
         self._moment = moment
         self._only = only
         self._rehash = rehash
@@ -121,6 +130,7 @@ class Audit:
         for known in self._reports.unconfirmed():
             if self._wants(known.folder):
                 yield _finding(Kind.UNCONFIRMED, known, f"the server confirmed {_CONFIRMED[known.verified or '']}")
+        yield from self._generations()
 
     def _wants(self, folder: str) -> bool:
         return self._only in (None, folder)
@@ -227,6 +237,96 @@ class Audit:
         latest = max(map(seconds, filter(None, signs)), default=0.0)
         return not self._reports.in_flight() and self._moment.now - latest > STUCK_S
 
+    # --- generations --------------------------------------------------------------------------------------------------
+
+    def _generations(self) -> Iterator[Finding]:
+        yield from self._not_moving()
+        unpaid = self._failed_generations()
+        for row in filter(self._is_wanted, self._stories.without_result()):
+            unpaid.pop(row.id, None)
+            is_unknown = row.status == Generation.UNKNOWN
+            kind = Kind.UNRESOLVED if is_unknown else Kind.PAID_WITHOUT_RESULT
+            yield _about(kind, row, str(row.error_code) if is_unknown else _paid(row))
+        yield from (_about(Kind.FAILED, row, str(row.error_code)) for row in unpaid.values())
+        yield from self._results()
+        yield from self._inputs()
+
+    def _is_wanted(self, row: GenerationRow) -> bool:
+        return self._wants(row.folder)
+
+    def _failed_generations(self) -> dict[int, GenerationRow]:
+        """The failed ones, but for those in whose place there is a later one for the same file."""
+        latest: dict[tuple[str, str, str], GenerationRow] = {}
+        for row in self._stories.some(folder=self._only):
+            key = row.folder, row.rule, row.path
+            if key not in latest or latest[key].id < row.id:
+                latest[key] = row
+        failed = [row for row in latest.values() if row.status == Generation.FAILED]
+        return {row.id: row for row in sorted(failed, key=lambda row: row.id)}
+
+    def _not_moving(self) -> Iterator[Finding]:
+        now, daemon = self._moment.now, self._moment.daemon
+        stands_still = daemon and not self._moment.hold and self._nothing_turns()
+        for row in filter(self._is_wanted, self._stories.stuck(iso(now))):
+            late_s = now - seconds(row.next_attempt_at or row.updated_at)
+            if row.status == Generation.SUBMITTING:
+                if not daemon or late_s > STUCK_S:
+                    detail = f"being sent for {late_s // 60:.0f} min" if daemon else "interrupted while it was sent"
+                    yield _about(Kind.STUCK, row, detail)
+            elif late_s > STUCK_S and (stands_still or self._is_left(row)):
+                yield _about(Kind.STUCK, row, f"due for {late_s // 60:.0f} min")
+
+    def _is_left(self, row: GenerationRow) -> bool:
+        """Layer works on it, or has done it, and nobody asks for it."""
+        return row.status == Generation.RUNNING and not self._moment.daemon
+
+    def _nothing_turns(self) -> bool:
+        """As with files: a long queue is nothing wrong, but one of which nothing has moved for long is."""
+        latest = [row.updated_at for row in self._stories.some(limit=1)]
+        signs = (*latest, self._reports.noted_at("daemon"))
+        return self._moment.now - max(map(seconds, filter(None, signs)), default=0.0) > STUCK_S
+
+    def _results(self) -> Iterator[Finding]:
+        """Results that are not where they were saved. Nothing is said of those whose folder is away."""
+        for id_, path, sha256, size in self._stories.saved_results():
+            place = self._home(path)
+            if place is not None:
+                yield from place.guarded(self._result(place, id_, path, _Saved(sha256, size)))
+
+    def _result(self, place: "_Place", id_: int, path: str, saved: "_Saved") -> Iterator[Finding]:
+        detail = place.result(path, saved, rehash=self._rehash)
+        row = self._stories.one(id_) if detail else None
+        if row is None or not self._is_wanted(row) or self._was_taken(path):
+            return
+        kind = Kind.RESULT_MISSING if detail == GONE else Kind.RESULT_CHANGED
+        yield _about(kind, row, detail, path=path, gone=detail == GONE)
+
+    def _home(self, path: str) -> "_Place | None":
+        """The folder that a result was saved in: of those that lie in each other, for a chain, the outermost."""
+        homes = [place for place in self._places.values() if path.startswith(os.path.join(place.folder.root, ""))]
+        return min(homes, key=lambda place: len(place.folder.root), default=None)
+
+    def _was_taken(self, path: str) -> bool:
+        """Whether it was the next rule's input, and is where that folder wants its files once they are uploaded."""
+        known = next(iter(self._reports.known_at(path)), None)
+        folder = self._folders.get(known.folder) if known else None
+        return bool(known and folder and not _keeps(folder, known) and known.status == File.UPLOADED)
+
+    def _inputs(self) -> Iterator[Finding]:
+        """Layer has them; but who took them away may not want the generation any more."""
+        for row in self._stories.some(status=Generation.WAITING, folder=self._only):
+            place = self._places.get(row.folder)
+            if place is not None:
+                yield from place.guarded(self._vanished(place, row))
+
+    def _vanished(self, place: "_Place", row: GenerationRow) -> Iterator[Finding]:
+        for each in self._stories.inputs(row.id):
+            known = self._reports.known(each.file)
+            if known and any(place.missing(known)):
+                yield _about(
+                    Kind.INPUT_MISSING, row, f"its {each.role} is gone", path=each.path, file=each.file, gone=True
+                )
+
 
 class _Place:
     """One configured folder: is it there, and what is to be expected in it? `since` is when the daemon that runs
@@ -285,19 +385,29 @@ class _Place:
 
     def missing(self, known: Known) -> Iterator[Finding]:
         """A finding if the file should lie here, and does not. In a share that was unmounted just now none is."""
-        if not self._keeps(known) or not isinstance(self.look(known.path), _Gone):
+        if not _keeps(self.folder, known) or not isinstance(self.look(known.path), _Gone):
             return
         if self._now_there() != self._device:
             raise _WentAway
         detail = "queued, never uploaded" if known.status == File.QUEUED else "uploaded"
         yield _finding(Kind.MISSING, known, detail, gone=True)
 
-    def _keeps(self, known: Known) -> bool:
-        """Whether the file is to stay where it is, as far as layerwatch is concerned."""
-        if known.status != File.UPLOADED or self.folder.after_upload is not AfterUpload.KEEP:
-            return known.status == File.QUEUED
-        # It may have been moved or deleted under an earlier setting.
-        return known.aftermath != "done" or (known.aftermath_detail or "").startswith("kept")
+    def result(self, path: str, saved: "_Saved", *, rehash: bool) -> str:
+        """What is wrong with a result; empty where nothing is, or where that cannot be told."""
+        status = self.look(path)
+        if isinstance(status, _Gone):
+            if self._now_there() != self._device:
+                raise _WentAway
+            return GONE
+        if status is None:
+            return ""
+        if status.st_size != saved.size:
+            return f"it has {status.st_size} bytes instead of {saved.size}"
+        with suppress(TryAgain):
+            found = digest_of(path, self.root, source.identity(status)) if rehash else None
+            if found is not None and found.sha256 != saved.sha256:
+                return f"its sha256 is {found.sha256}, the ledger's {saved.sha256}"
+        return ""
 
     def rehash(self, known: Known) -> Iterator[Finding]:
         """A finding if the file's bytes are not those that the ledger has the hash of."""
@@ -316,7 +426,16 @@ class _Gone:
     """There is nothing under a path."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Saved:
+    """What a result was when it was saved."""
+
+    sha256: str
+    size: int
+
+
 _LOST = (FolderState.AWAY, FolderState.UNREADABLE)
+GONE = "no longer there"
 _CONFIRMED = {"size": "its size alone", "nothing": "nothing"}
 
 
@@ -345,3 +464,25 @@ def _is(known: Known, identity: Identity) -> bool:
 
 def _finding(kind: Kind, known: Known, detail: str, *, gone: bool = False) -> Finding:
     return Finding(kind, known.folder, known.path, detail, known.id, known.status, known.error_code, gone)
+
+
+def _keeps(folder: Folder, known: Known) -> bool:
+    """Whether the file is to stay where it is, as far as layerwatch is concerned."""
+    if known.status != File.UPLOADED or folder.after_upload is not AfterUpload.KEEP:
+        return known.status == File.QUEUED
+    # It may have been moved or deleted under an earlier setting.
+    return known.aftermath != "done" or (known.aftermath_detail or "").startswith("kept")
+
+
+def _about(
+    kind: Kind, row: GenerationRow, detail: str, *, path: str = "", file: int | None = None, gone: bool = False
+) -> Finding:
+    return Finding(kind, row.folder, path or row.path, detail, file, row.status, row.error_code, gone, row.id)
+
+
+def _paid(row: GenerationRow) -> str:
+    """What is known to have been paid, and for what."""
+    cost = f"charged {row.price:g}" if row.price else "charged"
+    if row.status == Generation.COMPLETE:
+        return f"complete, {cost}, without any result"
+    return f"{row.error_code}, {cost}" if row.price else f"{row.error_code}, complete in Layer"

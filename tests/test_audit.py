@@ -1,5 +1,6 @@
 """The ledger against the disk: every kind of finding, and everything that must not be one."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -19,7 +20,7 @@ from layerwatch.mounts import mount_of
 from layerwatch.source import Digest, Identity, identity
 from layerwatch.states import Event
 
-from .cli.conftest import HOSTILE, Place
+from .cli.conftest import HOSTILE, RULE, Place
 
 LATER_S = QUIET_S + 10
 MUCH_LATER_S = STUCK_S + 10
@@ -493,6 +494,145 @@ def test_an_upload_without_anybody_who_does_it_is_stuck(place: Place, ledger: Le
     place.claim(ledger)
     assert [(finding.kind, finding.detail) for finding in found(place, ledger)] == [(Kind.STUCK, "interrupted")]
     assert stuck(place, ledger, after_s=0) == []
+
+
+# --- generations ------------------------------------------------------------------------------------------------------
+
+
+def about(findings: list[Finding]) -> list[tuple[str, int | None, str]]:
+    return [(finding.kind, finding.generation, finding.detail) for finding in findings]
+
+
+def with_rule(place: Place, more: str = "") -> None:
+    place.configure(f'{RULE}outputs = "generated"\n{more}')
+
+
+def test_what_goes_well_is_no_finding(place: Place, ledger: Ledger) -> None:
+    with_rule(place)
+    place.complete(ledger, HOSTILE)
+    place.complete(ledger, "b.png", saved=False)
+    place.waiting(ledger, "c.png")
+    place.blocked(ledger, "d.png")
+    place.running(ledger, "e.png", poll_in_s=60)
+    place.queued(ledger, "f.png")
+    for asked in ({}, {"rehash": True}, {"daemon": True, "after_s": LATER_S}):
+        assert found(place, ledger, **asked) == []
+
+
+def test_what_may_have_been_paid_for_is_unresolved(place: Place, ledger: Ledger) -> None:
+    id_ = place.unknown(ledger)
+    (finding,) = found(place, ledger)
+    assert (finding.kind, finding.generation, finding.detail) == (Kind.UNRESOLVED, id_, "network")
+    assert (finding.status, finding.path, finding.file) == ("unknown", f"{place.root}/a.png", None)
+
+
+def test_what_was_paid_for_and_brought_nothing(place: Place, ledger: Ledger) -> None:
+    by_layer = place.failing(ledger, "a.png", charged=3.5)
+    unfetched = place.failing(ledger, "b.png", code="disk", remote_state="complete")
+    job = place.running(ledger, "c.png")
+    ledger.following.completed(job, [], 9, None, time.time(), deliver=False)
+    assert about(found(place, ledger)) == [
+        ("paid_without_result", by_layer, "DOWNSTREAM_SERVICE_ERROR, charged 3.5"),
+        ("paid_without_result", unfetched, "disk, complete in Layer"),
+        ("paid_without_result", job.id, "complete, charged 9, without any result"),
+    ]
+
+
+def test_what_has_failed_without_that_is_found_unless_a_later_one_took_its_place(place: Place, ledger: Ledger) -> None:
+    place.failing(ledger, "a.png")
+    ledger.planning.again([1])
+    (again,) = ledger.planning.pending(["concepts"], 1)
+    failed = place.failing(ledger, "b.png")
+    assert about(found(place, ledger)) == [
+        ("failed", 1, "DOWNSTREAM_SERVICE_ERROR"), ("failed", failed, "DOWNSTREAM_SERVICE_ERROR")
+    ]  # fmt: skip
+    place.plan(ledger, again)
+    assert about(found(place, ledger)) == [("failed", failed, "DOWNSTREAM_SERVICE_ERROR")]
+
+
+def test_a_result_that_is_gone_or_changed(place: Place, ledger: Ledger) -> None:
+    with_rule(place)
+    gone, grown = place.complete(ledger, HOSTILE), place.complete(ledger, "b.png")
+    same_size = place.complete(ledger, "c.png")
+    os.unlink(place.root / f"generated/{HOSTILE}.restyle.png")
+    place.write("generated/b.png.restyle.png", b"a longer one")
+    place.write("generated/c.png.restyle.png", b"others")
+    assert about(found(place, ledger)) == [
+        ("result_missing", gone, "no longer there"),
+        ("result_changed", grown, "it has 12 bytes instead of 6"),
+    ]
+    *_, last = found(place, ledger, rehash=True)
+    assert (last.kind, last.generation) == (Kind.RESULT_CHANGED, same_size)
+    assert last.detail.startswith("its sha256 is ")
+    assert last.path == f"{place.root}/generated/c.png.restyle.png"
+
+
+def test_of_a_folder_that_is_away_no_result_is_missing(place: Place, ledger: Ledger) -> None:
+    place.complete(ledger)
+    os.rename(place.root, place.home / "elsewhere")
+    assert found(place, ledger) == []
+
+
+def test_a_result_that_went_on_its_way_in_a_chain_is_not_missing(place: Place, ledger: Ledger) -> None:
+    """It was the next folder's input, which does away with what is uploaded."""
+    with_rule(place, "chain = true\n")
+    id_ = place.complete(ledger)
+    path = f"{place.root}/generated/a.png.restyle.png"
+    config = place.config.read_text().replace('path = "textures"', 'path = "concepts/generated"')
+    place.config.write_text(f'{config}\nafter_upload = "delete"\n')
+    digest = Digest(hashlib.sha256(b"result").hexdigest(), 0)
+    ledger.files.record(
+        [Version("textures", path, identity(os.lstat(path)), "image/png", digest, origin=id_)], time.time()
+    )
+    place.upload(ledger)
+    os.unlink(path)
+    ledger.facts.forget_folders_but(["concepts"])
+    assert about(found(place, ledger)) == []
+
+
+def test_an_input_of_what_still_waits_that_is_gone(place: Place, ledger: Ledger) -> None:
+    id_ = place.waiting(ledger, HOSTILE)
+    place.write("stays.txt")
+    place.refuse(ledger, "stays.txt")
+    os.unlink(place.root / HOSTILE)
+    missing, finding = found(place, ledger)
+    assert missing.kind is Kind.MISSING
+    assert (finding.kind, finding.generation, finding.file) == (Kind.INPUT_MISSING, id_, 1)
+    assert (finding.path, finding.detail, finding.gone) == (f"{place.root}/{HOSTILE}", "its input is gone", True)
+    place.configure('after_upload = "delete"')
+    assert found(place, ledger) == []
+
+
+def test_only_the_generations_of_one_folder(place: Place, ledger: Ledger) -> None:
+    place.unknown(ledger)
+    place.failing(ledger, "b.png")
+    place.complete(ledger, "c.png")
+    os.unlink(place.root / "generated/c.png.restyle.png")
+    assert len(found(place, ledger, only="concepts")) == 3
+    assert found(place, ledger, only="textures") == []
+
+
+def test_a_generation_that_nobody_fires_or_follows_is_stuck(place: Place, ledger: Ledger) -> None:
+    place.running(ledger, "a.png", poll_in_s=1)
+    place.queued(ledger, "b.png")
+    assert stuck(place, ledger, after_s=STUCK_S - 60) == []
+    assert stuck(place, ledger, hold=True) == []
+    assert stuck(place, ledger) == ["due for 10 min", "due for 10 min"]
+    ledger.facts.note("daemon", {"pid": 1}, time.time() + MUCH_LATER_S)
+    assert stuck(place, ledger) == []
+
+
+def test_without_a_daemon_only_what_layer_works_on_is(place: Place, ledger: Ledger) -> None:
+    running = place.running(ledger, "a.png", poll_in_s=1).id
+    place.queued(ledger, "b.png")
+    assert about(found(place, ledger, after_s=MUCH_LATER_S)) == [("stuck", running, "due for 10 min")]
+
+
+def test_one_whose_request_was_cut_off_is_stuck(place: Place, ledger: Ledger) -> None:
+    id_ = place.submitting(ledger).id
+    assert about(found(place, ledger)) == [("stuck", id_, "interrupted while it was sent")]
+    assert stuck(place, ledger, after_s=0) == []
+    assert stuck(place, ledger) == ["being sent for 10 min"]
 
 
 # --- large ------------------------------------------------------------------------------------------------------------

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from layerwatch.advice import advice
+from layerwatch.advice import advice, generation_advice
 from layerwatch.cli import options
+from layerwatch.cli.generations import label
 from layerwatch.cli.ls import insist_on_folder
 from layerwatch.cli.situation import Situation
 from layerwatch.cli.tables import COLOURS, Page, page
 from layerwatch.notices import name_text
 from layerwatch.redact import redact
-from layerwatch.states import File
+from layerwatch.states import File, Generation
 
 if TYPE_CHECKING:
     from layerwatch.audit import Audit, Checked, Finding
@@ -31,6 +32,11 @@ _TITLES = {
     "stuck": "do not move on",
     "failed": "given up",
     "unconfirmed": "uploaded, with no checksum confirmed by the server",
+    "unresolved": "may have been started, and paid",
+    "paid_without_result": "paid for, and nothing came of it",
+    "result_missing": "results that are no longer where they were saved",
+    "result_changed": "results that are not what was saved",
+    "input_missing": "inputs of what still waits for others",
 }
 
 
@@ -38,10 +44,15 @@ _TITLES = {
 @options.config
 @options.as_json
 @click.option("--folder", metavar="NAME", help="Only this folder.")
-@click.option("--rehash", is_flag=True, help="Also read every file again, and compare its hash with the ledger's.")
+@click.option(
+    "--rehash",
+    is_flag=True,
+    help="Also read every file, and every result, again, and compare its hash with the ledger's.",
+)
 @click.pass_context
 def command(ctx: click.Context, config: str | None, as_json: bool, folder: str | None, rehash: bool) -> None:
-    """Hold the ledger against the disk: what is missing, changed, unknown, stuck, failed or unconfirmed?
+    """Hold the ledger against the disk: what is missing, changed, unknown, stuck, failed or unconfirmed? What was paid
+    for, and is not here?
 
     Changes nothing. A folder that is away is said to be so, and none of its files is called missing. While a daemon
     runs, what has lain still for less than a minute, and what it says it waits for, is left to it. Exit code 0 if
@@ -66,6 +77,8 @@ def _is_lost(checked: "Checked") -> bool:
 def what_to_do(now: Situation, finding: "Finding") -> str:
     """One sentence for a person."""
     runs = now.pid is not None
+    if finding.generation is not None:
+        return _about_generation(now, finding)
     match str(finding.kind):
         case "missing" | "failed" if finding.gone and finding.status != File.UPLOADED:
             return "put them back, for Layer never got them; if they are not wanted, there is nothing to do"
@@ -86,9 +99,30 @@ def what_to_do(now: Situation, finding: "Finding") -> str:
     return "nothing, or copy them there again to have them sent anew; compare what Layer has, if it matters"
 
 
+def _about_generation(now: Situation, finding: "Finding") -> str:
+    match str(finding.kind):
+        case "stuck":
+            return _about_stuck(now, finding)
+        case "unresolved" | "failed":
+            return generation_advice(finding.error_code, finding.status or "")
+        case "result_missing":
+            return (
+                "nothing, if somebody took them away; else get them from Layer's own app: `layerwatch show` has the id"
+            )
+        case "result_changed":
+            return "nothing, if somebody worked on them; else check the disk, and get them from Layer's own app"
+        case "input_missing":
+            return "nothing, if they are to be fired all the same, for Layer has them; else put them back"
+        case _ if finding.status == Generation.COMPLETE:
+            return "look in Layer what became of them, and ask Layer for the Creative Units"
+    return generation_advice(finding.error_code, finding.status or "")
+
+
 def _about_stuck(now: Situation, finding: "Finding") -> str:
-    if now.folder(finding.folder) is None:
+    if finding.generation is None and now.folder(finding.folder) is None:
         return "add their folder to the configuration again: it is no longer there"
+    if finding.status == Generation.SUBMITTING and now.pid is None:
+        return "start `layerwatch run`: it calls them unknown, and `layerwatch resolve` settles them"
     if now.pid is None:
         return "start `layerwatch run`: it goes on where they were interrupted"
     return "see `layerwatch status`, then restart `layerwatch run`: it goes on where they are"
@@ -163,6 +197,7 @@ def _folders(out: Page, folders: list["Checked"]) -> Iterator[str]:
 def _group(out: Page, now: Situation, do: str, group: _Group) -> Iterator[str]:
     for finding in group.examples:
         about = name_text(finding.detail) + (f", file {finding.file}" if finding.file is not None else "")
+        about += f", {label(finding.generation)}" if finding.generation is not None else ""
         yield f"  {out.fit(now.name(finding.path, finding.folder), len(about) + 4)}  {about}"
     if group.number > len(group.examples):
         yield f"  and {group.number - len(group.examples)} more; --json lists all"

@@ -1,4 +1,7 @@
-"""`layerwatch retry`: failed files back into the queue, and for every file named what became of it."""
+"""`layerwatch retry`: failed files and generations back into the queue, and for all that was named what became of it.
+
+What is fired again costs again: for each generation it says whether that is so.
+"""
 
 import os
 import time
@@ -12,13 +15,15 @@ from typing import Any
 import click
 
 from layerwatch.advice import advice
-from layerwatch.cli import options
+from layerwatch.cli import options, refiring
+from layerwatch.cli.generations import label, named
 from layerwatch.cli.ls import insist_on_folder
+from layerwatch.cli.refiring import Refired
 from layerwatch.cli.show import rows_of, what_next
 from layerwatch.cli.situation import Situation
 from layerwatch.cli.tables import COLOURS, Page, emit, page
 from layerwatch.errors import TryAgain
-from layerwatch.ledger import FileRow
+from layerwatch.ledger import FileRow, GenerationRow
 from layerwatch.notices import name_text
 from layerwatch.source import Identity, identity
 from layerwatch.states import File
@@ -30,6 +35,9 @@ class Outcome(StrEnum):
     """What became of one file; names that scripts may rely on."""
 
     QUEUED = "queued"
+    AGAIN = "again"  # its rules fire again
+    NOT_UPLOADED = "not_uploaded"
+    NO_RULE = "no_rule"
     NOT_FAILED = "not_failed"
     GONE = "gone"
     CHANGED = "changed"
@@ -46,6 +54,10 @@ class Answer:
     reason: str
     row: FileRow | None = None
     code: str | None = None  # what it had failed with, or is in trouble for
+
+    @property
+    def ok(self) -> bool:
+        return self.outcome in (Outcome.QUEUED, Outcome.AGAIN)
 
     @property
     def do(self) -> str:
@@ -70,68 +82,129 @@ class Answer:
 @click.command("retry")
 @options.config
 @options.as_json
-@click.argument("files", nargs=-1, metavar="[ID|PATH]...")
-@click.option("--all-failed", is_flag=True, help="All files that have failed.")
-@click.option("--folder", metavar="NAME", help="With --all-failed: only files of this folder.")
+@click.argument("files", nargs=-1, metavar="[ID|PATH|gID]...")
+@click.option("--all-failed", is_flag=True, help="All files and generations that have failed.")
+@click.option("--folder", metavar="NAME", help="With --all-failed: only those of this folder.")
+@click.option("--again", is_flag=True, help="The rules of these uploaded files fire again, which costs again.")
 @click.pass_context
 def command(
-    ctx: click.Context, config: str | None, as_json: bool, files: tuple[str, ...], all_failed: bool, folder: str | None
+    ctx: click.Context,
+    config: str | None,
+    as_json: bool,
+    files: tuple[str, ...],
+    all_failed: bool,
+    folder: str | None,
+    again: bool,
 ) -> None:
-    """Put failed files back in the queue, with all their attempts before them.
+    """Put failed files and generations back in the queue, with all their attempts before them.
 
-    PATH may be relative, or begin with a folder's name, as `ls` shows it. A number is an ID; write ./7 for a file
-    called 7. A daemon that runs takes them within seconds, else the next `layerwatch run` does. Exit code 1 if one
-    that was named could not be queued.
+    PATH may be relative, or begin with a folder's name, as `ls` shows it; it stands for the file, and for the failed
+    generations that were fired for its newest version. A number is an ID, and g17 a generation; write ./7 or ./g17 for
+    files called so. A generation that Layer could not do, or never began, is fired again, and costs again; one that
+    Layer has done, or may still do, is only looked for. A daemon that runs takes them within seconds, else the next
+    `layerwatch run` does. Exit code 1 if one that was named could not be queued.
     """
     from layerwatch.cli.situation import situation
 
-    _insist_on_one_way(files, all_failed, folder)
+    _insist_on_one_way(files, all_failed=all_failed, folder=folder, again=again)
     with situation(config) as now:
         if folder is not None:
             insist_on_folder(now, folder)
-        answers = list(_all_failed(now, folder) if all_failed else _named(now, files))
+        if all_failed:
+            answers, refired = list(_all_failed(now, folder)), refiring.all_failed(now, folder)
+        else:
+            answers, refired = _named(now, files, again=again)
         if as_json:
             queued = sum(answer.outcome is Outcome.QUEUED for answer in answers)
-            emit({"files": [a.as_dict() for a in answers], "queued": queued, "left": len(answers) - queued})
+            left = sum(not answer.ok for answer in answers)
+            document = {"files": [a.as_dict() for a in answers], "queued": queued, "left": left}
+            emit(document | {"generations": [each.as_dict() for each in refired]})
         else:
             out = page()
-            for line in _lines(out, now, answers, all_failed):
+            for line in _lines(out, now, answers, refired, all_failed=all_failed):
                 out.say(line)
         # Files that failed and are gone stay so: they must not make every later --all-failed a failure.
-        ctx.exit(0 if all_failed or all(answer.outcome is Outcome.QUEUED for answer in answers) else 1)
+        ctx.exit(0 if all_failed or all([each.ok for each in answers] + [each.ok for each in refired]) else 1)
 
 
-def _insist_on_one_way(files: tuple[str, ...], all_failed: bool, folder: str | None) -> None:
+def _insist_on_one_way(files: tuple[str, ...], *, all_failed: bool, folder: str | None, again: bool) -> None:
     if files and all_failed:
-        raise click.UsageError("Name files or give --all-failed, not both.")
+        raise click.UsageError("Name files or generations or give --all-failed, not both.")
     if not files and not all_failed:
-        raise click.UsageError("Name the files to retry by ID or path, or give --all-failed.")
+        raise click.UsageError("Name what to retry by ID, path or gID, or give --all-failed.")
     if folder is not None and not all_failed:
         raise click.UsageError("--folder goes with --all-failed.")
+    if again and all_failed:
+        raise click.UsageError("--again is for files that are named: it costs again.")
 
 
 # --- which ------------------------------------------------------------------------------------------------------------
 
 
-def _named(now: Situation, given: tuple[str, ...]) -> Iterator[Answer]:
-    from layerwatch.cli.whynot import places, why_not
+@dataclass(frozen=True, slots=True)
+class _Meant:
+    """What one name stands for, before anything is done: a file, generations, or nothing that the ledger has."""
 
-    done: set[int] = set()
-    for name in dict.fromkeys(given):
-        paths = places(now, name)
-        row = _meant(now, rows_of(now, name, paths))
-        if row is None:
-            yield Answer(name, Outcome.NOT_IN_LEDGER, why_not(now, paths).reason)
-        elif row.id not in done:
-            done.add(row.id)
-            yield from _retry(now, [(name, row)])
+    given: str
+    generations: list[GenerationRow]
+    row: FileRow | None = None
+    nowhere: Answer | None = None
 
 
-def _meant(now: Situation, versions: list[FileRow]) -> FileRow | None:
+def _named(now: Situation, given: tuple[str, ...], *, again: bool) -> tuple[list[Answer], list[Refired]]:
+    answers: list[Answer] = []
+    refired: list[Refired] = []
+    done: set[int | str] = set()  # files by id, generations by what they are called
+    for meant in [_look_up(now, name, again=again) for name in dict.fromkeys(given)]:
+        if meant.nowhere is not None:
+            answers.append(meant.nowhere)
+        if meant.row is not None and meant.row.id not in done:
+            done.add(meant.row.id)
+            answers += _fire_again(now, meant.given, meant.row) if again else _retry(now, [(meant.given, meant.row)])
+        for each in meant.generations:
+            if label(each.id) not in done:
+                done.add(label(each.id))
+                refired += refiring.retry(now, [(meant.given, each)])
+    return answers, refired
+
+
+def _look_up(now: Situation, given: str, *, again: bool) -> _Meant:
+    from layerwatch.cli.whynot import places
+
+    id_ = named(given)
+    generation = None if id_ is None else now.ledger.stories.one(id_)
+    if generation is not None:
+        _insist_on_files(given, again=again)
+        return _Meant(given, [generation])
+    paths = places(now, given)
+    versions = rows_of(now, given, paths)
+    if not versions:
+        return _Meant(given, [], nowhere=_nowhere(now, given, paths))
+    if again:
+        return _Meant(given, [], versions[0])
+    row, generations = _meant(now, versions), refiring.failed_of(now, versions)
+    return _Meant(given, generations, row if row.status == File.FAILED or not generations else None)
+
+
+def _insist_on_files(name: str, *, again: bool) -> None:
+    if again:
+        raise click.UsageError(f"--again is about files: name the one that {name} was fired for.")
+
+
+def _nowhere(now: Situation, name: str, paths: list[str]) -> Answer:
+    from layerwatch.cli.whynot import why_not
+
+    answer = why_not(now, paths)
+    is_nothing = named(name) is not None and not answer.explained
+    reason = "there is no such generation, and no such file" if is_nothing else answer.reason
+    return Answer(name, Outcome.NOT_IN_LEDGER, reason)
+
+
+def _meant(now: Situation, versions: list[FileRow]) -> FileRow:
     """Of several versions, the failed one that lies there; else the latest that failed; else the latest."""
     failed = [row for row in versions if row.status == File.FAILED]
     there = [row for row in failed if _lies_there(row) == _known(now, row)]
-    return next(iter(there or failed or versions), None)
+    return (there or failed or versions)[0]
 
 
 def _all_failed(now: Situation, folder: str | None) -> Iterator[Answer]:
@@ -170,6 +243,23 @@ def _hindrance(now: Situation, row: FileRow) -> tuple[Outcome, str] | None:
     if there in ("", _known(now, row)) or _only_touched(now, row, folder.root, there):
         return None
     return Outcome.CHANGED, _changed(now, row, there)
+
+
+def _fire_again(now: Situation, given: str, row: FileRow) -> Iterator[Answer]:
+    """The newest version of a file goes through the rules of its folder once more."""
+    folder = now.folder(row.folder)
+    fitting = refiring.fitting(folder, row.path) if folder else []
+    if folder is None:
+        outcome, reason = Outcome.NO_FOLDER, f"its folder {row.folder} is no longer configured: add it again first"
+    elif row.status != File.UPLOADED:
+        outcome, reason = Outcome.NOT_UPLOADED, f"it is not uploaded but {row.status}; next: {what_next(now, row)}"
+    elif not fitting:
+        outcome, reason = Outcome.NO_RULE, f"no rule of folder {row.folder} is for it"
+    elif now.ledger.planning.again([row.id]):
+        outcome, reason = Outcome.AGAIN, f"{', '.join(fitting)}; what was paid for before costs again"
+    else:
+        outcome, reason = Outcome.NOT_UPLOADED, "it is not uploaded any more: a newer version came"
+    yield Answer(given, outcome, reason, row, row.error_code)
 
 
 def _not_failed(now: Situation, row: FileRow) -> tuple[Outcome, str]:
@@ -230,21 +320,31 @@ def _changed(now: Situation, row: FileRow, there: Identity | str) -> str:
 # --- for people -------------------------------------------------------------------------------------------------------
 
 
-def _lines(out: Page, now: Situation, answers: list[Answer], all_failed: bool) -> Iterator[str]:
+def _lines(
+    out: Page, now: Situation, answers: list[Answer], refired: list[Refired], *, all_failed: bool
+) -> Iterator[str]:
     for answer in answers:
-        is_queued = answer.outcome is Outcome.QUEUED
-        if is_queued and all_failed:
+        if answer.outcome is Outcome.QUEUED and all_failed:
             continue  # their number is told
-        word = out.paint("queued again", COLOURS["queued"]) if is_queued else out.paint("not queued", COLOURS["failed"])
-        yield f"{_name(now, answer)}: {word}: {answer.reason}"
-        if answer.do and not is_queued:
+        yield f"{_name(now, answer)}: {_word(out, answer)}: {answer.reason}"
+        if answer.do and not answer.ok:
             yield f"    do: {answer.do}"
-    if all_failed:
+    if all_failed and (answers or not refired):
         yield _sum(now, answers)
+    yield from refiring.lines(out, now, refired)
     codes = Counter(answer.code for answer in answers if answer.outcome is Outcome.QUEUED)
     for code, number in codes.most_common():
         if do := advice(code):
             yield f"{code} ({number}), if it comes again: {do}"
+    yield from refiring.advice_lines(refired)
+
+
+def _word(out: Page, answer: Answer) -> str:
+    if answer.outcome is Outcome.AGAIN:
+        return out.paint("its rules fire again", COLOURS["queued"])
+    if answer.ok:
+        return out.paint("queued again", COLOURS["queued"])
+    return out.paint("not queued", COLOURS["failed"])
 
 
 def _name(now: Situation, answer: Answer) -> str:
@@ -255,7 +355,7 @@ def _name(now: Situation, answer: Answer) -> str:
 
 def _sum(now: Situation, answers: list[Answer]) -> str:
     if not answers:
-        return "no file has failed: nothing to retry"
+        return "nothing has failed: nothing to retry"
     queued = sum(answer.outcome is Outcome.QUEUED for answer in answers)
     when = "the next `layerwatch run` takes them" if now.pid is None else "the daemon takes them within seconds"
     return f"{queued} of {len(answers)} failed files are queued again" + (f"; {when}" if queued else "")

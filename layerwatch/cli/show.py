@@ -1,47 +1,89 @@
-"""`layerwatch show`: one file's whole story, or why it has none."""
+"""`layerwatch show`: the whole story of one file or one generation, or why there is none."""
 
 import os
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from layerwatch.advice import advice
-from layerwatch.cli import options
+from layerwatch.cli import options, story
+from layerwatch.cli.generations import label, named
 from layerwatch.cli.situation import Situation
-from layerwatch.cli.tables import COLOURS, GAP, Page, clock, columns, emit, page, until
-from layerwatch.ledger import FileRow, HistoryLine
+from layerwatch.cli.tables import COLOURS, Page, clock, emit, page, until
+from layerwatch.ledger import FileRow, GenerationRow
 from layerwatch.notices import name_text, size_text
 from layerwatch.states import File
+
+if TYPE_CHECKING:
+    from layerwatch.cli.whynot import Answer
 
 
 @click.command("show")
 @options.config
 @options.as_json
-@click.argument("file", metavar="ID|PATH")
+@click.argument("file", metavar="ID|PATH|gID")
 @click.pass_context
 def command(ctx: click.Context, config: str | None, as_json: bool, file: str) -> None:
     """One file's whole story: its versions, what happened to them, what comes next. Where there is none: why.
 
-    PATH may be relative, or begin with a folder's name, as `ls` shows it. A number is an ID; write ./7 for a file
-    called 7. Exit code 1 where there is no such file, or nothing explains why it is not in the ledger.
+    PATH may be relative, or begin with a folder's name, as `ls` shows it. A number is an ID, and g17 a generation;
+    write ./7 or ./g17 for files called so. Exit code 1 where there is no such file or generation, or nothing explains
+    why it is not in the ledger.
     """
     from layerwatch.cli.situation import situation
-    from layerwatch.cli.whynot import places, why_not
 
     with situation(config) as now:
-        paths = places(now, file)
-        rows = rows_of(now, file, paths)
-        answer = None if rows else why_not(now, paths)
-        if as_json:
-            of = answer or rows[0]
-            asked = {"path": of.path, "folder": of.folder, "reason": answer and answer.reason}
-            emit({**asked, "files": [_document(now, row) for row in rows]})
-        elif answer is None:
-            _tell(page(), now, rows)
+        id_ = named(file)
+        generation = None if id_ is None else now.ledger.stories.one(id_)
+        if generation is not None:
+            _generation(now, generation, as_json=as_json)
         else:
-            page().say(f"{name_text(answer.path)} is not in the ledger: {answer.reason}")
-        ctx.exit(0 if answer is None or answer.explained else 1)
+            ctx.exit(0 if _file(now, file, as_json=as_json) else 1)
+
+
+def _generation(now: Situation, row: GenerationRow, *, as_json: bool) -> None:
+    if as_json:
+        asked = {"path": row.path, "folder": row.folder, "reason": None}
+        emit({**asked, "files": [], "generations": [story.story(now, row)]})
+    else:
+        story.tell(page(), now, row)
+
+
+def _file(now: Situation, file: str, *, as_json: bool) -> bool:
+    """Tell its story, or why it has none; whether either is known."""
+    from layerwatch.cli.whynot import places
+
+    paths = places(now, file)
+    rows = rows_of(now, file, paths)
+    answer = None if rows else _why_not(now, file, paths)
+    generations = story.of_file(now, rows[0].path, [row.id for row in rows]) if rows else []
+    if as_json:
+        of = answer or rows[0]
+        asked = {"path": of.path, "folder": of.folder, "reason": answer and answer.reason}
+        files, made = [_document(now, row) for row in rows], [story.brief(now, row) for row in generations]
+        emit({**asked, "files": files, "generations": made})
+    elif answer is None:
+        out = page()
+        _tell(out, now, rows)
+        story.tell_briefly(out, now, generations)
+    else:
+        page().say(f"{name_text(answer.path)} is not in the ledger: {answer.reason}")
+    return answer is None or answer.explained
+
+
+def _why_not(now: Situation, file: str, paths: list[str]) -> "Answer":
+    from layerwatch.cli.whynot import Answer, why_not
+
+    if (id_ := story.made(now, paths)) is not None:
+        row, name = now.ledger.stories.one(id_), label(id_)
+        folder = row.folder if row else None
+        return Answer(paths[-1], folder, f"it is a result of {name}: see `layerwatch show {name}`")
+    answer = why_not(now, paths)
+    if named(file) is not None and not answer.explained:
+        return replace(answer, reason="there is no such generation, and no such file")
+    return answer
 
 
 def rows_of(now: Situation, given: str, paths: list[str]) -> list[FileRow]:
@@ -65,7 +107,7 @@ def _tell(out: Page, now: Situation, rows: list[FileRow]) -> None:
         out.say(f"{len(rows)} versions, the latest first")
     for row in rows:
         out.say()
-        for line in (*_facts(out, now, row), *_history(out, now.ledger.reports.history(row.id))):
+        for line in (*_facts(out, now, row), *story.history(out, now.ledger.reports.history(row.id))):
             out.say(line)
         out.say(f"  next      {what_next(now, row)}")
         if do := what_to_do(row):
@@ -86,19 +128,6 @@ def _facts(out: Page, now: Situation, row: FileRow) -> Iterator[str]:
     if row.hash:
         yield f"  sha256    {row.hash}"
     yield f"  folder    {row.folder}" + ("" if now.root(row.folder) else ", which is no longer configured")
-
-
-def _history(out: Page, history: list[HistoryLine]) -> Iterator[str]:
-    """One line per event; what does not fit into it, such as a traceback, below."""
-    details = [(line.detail or "").splitlines() or [""] for line in history]
-    heads = [
-        (clock(line.at), line.event, ": ".join(filter(None, (line.error_code, name_text(detail[0])))))
-        for line, detail in zip(history, details, strict=True)
-    ]
-    for cells, line, detail in zip(columns(Page(), heads) if heads else [], history, details, strict=True):
-        cells[1] = out.paint(cells[1], COLOURS.get(line.status))
-        yield f"  {GAP.join(cells)}".rstrip()
-        yield from (f"      {name_text(more)}" for more in detail[1:])
 
 
 def _changed(rows: list[FileRow]) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from layerwatch.advice import advice
-from layerwatch.cli import options
+from layerwatch.cli import generating, options
 from layerwatch.cli.situation import Situation
 from layerwatch.cli.tables import COLOURS, Page, age, ago, emit, page, until
 from layerwatch.ledger import FileRow
@@ -29,8 +29,9 @@ def command(config: str | None, as_json: bool) -> None:
             emit(document(now))
             return
         out = page()
-        for lines in (_daemon(out, now), _counts(out, now), _folders(out, now), _in_flight(out, now), _queue(out, now)):
-            for line in lines:
+        parts = (_daemon, _counts, generating.counts, _folders, _in_flight, _queue, generating.sections)
+        for part in parts:
+            for line in part(out, now):
                 out.say(line)
 
 
@@ -50,6 +51,7 @@ def document(now: Situation) -> dict[str, Any]:
         "candidates": reports.candidates(),
         "troubled": [row.as_dict() | {"do": advice(row.error_code)} for row in reports.troubled(MOST)],
         "failed": [row.as_dict() | {"do": advice(row.error_code)} for row in _failed(now)],
+        **generating.document(now),
     }
 
 

@@ -18,9 +18,12 @@ from layerwatch.redact import redact
 
 GAP = "  "
 NO_SHARES: Mapping[int, int] = {}
+INDENT = 10  # of what belongs to the line above it
 NARROWEST = 8  # no column is cut below that, however narrow the terminal is
 COLOURS = {
     "queued": "cyan", "uploading": "blue", "uploaded": "green", "failed": "red", "skipped": "yellow",
+    "waiting": "cyan", "submitting": "blue", "running": "blue", "complete": "green", "cancelled": "yellow",
+    "blocked": "yellow", "unknown": "magenta",
     "watching": "green", "polling": "green", "away": "red", "unreadable": "red",
 }  # fmt: skip
 
@@ -133,6 +136,19 @@ def _squeeze(widths: list[int], shares: Mapping[int, int], total: int) -> None:
         if widest is None or widths[widest] <= NARROWEST:
             return
         widths[widest] -= 1
+
+
+def wrapped(page: Page, head: str, parts: Sequence[str], painted: Sequence[str]) -> list[str]:
+    """`parts`, as they are `painted`, with commas between them, behind a head; as many lines as that takes."""
+    lines, taken, space = [head], len(head), ""
+    for at, (part, shown) in enumerate(zip(parts, painted, strict=True)):
+        comma = "," if at < len(parts) - 1 else ""
+        if page.width is not None and taken + len(space + part + comma) > page.width and taken > INDENT:
+            lines, taken, space = [*lines, " " * INDENT], INDENT, ""
+        lines[-1] += space + shown + comma
+        taken += len(space + part + comma)
+        space = " "
+    return lines
 
 
 # --- times ------------------------------------------------------------------------------------------------------------

@@ -13,12 +13,32 @@ from click.testing import CliRunner, Result
 
 from layerwatch.cli import cli
 from layerwatch.errors import Code, Final, JobError, TryAgain
-from layerwatch.ledger import FolderState, Job, Ledger, Lock, Recorded, Refusal, Session, Version, Waiting
+from layerwatch.ledger import (
+    Firing,
+    FolderState,
+    Following,
+    Input,
+    Job,
+    Ledger,
+    Limits,
+    Lock,
+    Missing,
+    Plan,
+    Recorded,
+    Refusal,
+    Session,
+    Version,
+    Waiting,
+)
 from layerwatch.source import Digest, identity
-from layerwatch.states import Event, judge
+from layerwatch.states import Event, Turn, judge
 
 WORKSPACE = "5a9db0c5-0000-4000-8000-000000000001"
 SECRET = "https://storage.example/o?upload_id=SECRETSESSION"
+MODEL = "3c2f1d00-0000-4000-8000-000000000001"
+RULE = f'[[folders.rules]]\nname = "restyle"\nmatch = "*.png"\nmodel_id = "{MODEL}"\n'
+# Who has this address has the result.
+SIGNED = "https://cdn.example/r.png?X-Goog-Signature=SECRETSIGNATURE&X-Goog-Expires=9"
 # What names may hold, and a terminal must never see: escapes, markup, a mark that turns the direction, a lone byte.
 HOSTILE = os.fsdecode(b"\x1b[31m[red]b[/]\x07\n\xe2\x80\xae\xff.png".replace(b"/", b"|"))
 
@@ -35,9 +55,9 @@ class Place:
             (home / name).mkdir()
         self.configure()
 
-    def configure(self, concepts: str = "", upload: str = "") -> None:
+    def configure(self, concepts: str = "", upload: str = "", budget: str = "") -> None:
         self.config.write_text(
-            f'[ledger]\npath = "state/ledger.db"\n[upload]\n{upload}\n'
+            f'[ledger]\npath = "state/ledger.db"\n[upload]\n{upload}\n[budget]\n{budget}\n'
             f'[[folders]]\nname = "concepts"\npath = "concepts"\n{concepts}\n'
             '[[folders]]\nname = "textures"\npath = "textures"\n'
         )
@@ -110,6 +130,112 @@ class Place:
         """As if a daemon ran: somebody holds the lock."""
         return Lock(self.path)
 
+    # --- generations --------------------------------------------------------------------------------------------------
+
+    def input(self, ledger: Ledger, name: str = "a.png", content: bytes | None = None) -> Input:
+        """An uploaded file."""
+        id_ = self.record(ledger, name, os.fsencode(name) if content is None else content).id
+        self.upload(ledger, f"f1d00000-0000-4000-8000-{id_:012}")
+        row = ledger.reports.file(id_)
+        assert row is not None
+        assert row.hash is not None
+        assert row.file_id is not None
+        return Input(id_, row.folder, row.path, row.hash, row.file_id, 0)
+
+    def plan(
+        self,
+        ledger: Ledger,
+        trigger: Input,
+        *missing: Missing,
+        rule: str = "restyle",
+        wait_s: float | None = None,
+        ago_s: float = 0.0,
+    ) -> int:
+        plan = Plan(rule, "inference", MODEL, trigger, {}, {}, missing, wait_s)
+        return ledger.planning.plan(trigger, [plan], time.time() - ago_s)[0].id
+
+    def waiting(self, ledger: Ledger, name: str = "a.png", wait_s: float | None = None, optional: bool = False) -> int:
+        missing = Missing("depth", f"{name}_depth", f"{name}_depth", optional)
+        return self.plan(ledger, self.input(ledger, name), missing, wait_s=wait_s)
+
+    def queued(self, ledger: Ledger, name: str = "a.png", rule: str = "restyle", ago_s: float = 0.0) -> int:
+        return self.plan(ledger, self.input(ledger, name), rule=rule, ago_s=ago_s)
+
+    def take(self, ledger: Ledger) -> Firing:
+        job = ledger.firing.claim("claim", time.time())
+        assert job is not None
+        return job
+
+    def request(self, job: Firing) -> dict[str, Any]:
+        guidance = [{"file_id": job.file_ids["input"]}]
+        name = os.path.basename(job.path).encode(errors="replace").decode()
+        session = {"session_name": f"layerwatch g{job.id} {name}"}
+        return {"model_id": MODEL, "prompt": "oil \x1b[2J painting", "guidance_files": guidance, **session}
+
+    def blocked(
+        self, ledger: Ledger, name: str = "a.png", *, price: float | None = 10.0, rule: str = "restyle", **limits: Any
+    ) -> int:
+        self.queued(ledger, name, rule)
+        job = self.take(ledger)
+        assert ledger.firing.book(job, self.request(job), price, [Limits(**(limits or {"daily": 0}))], time.time())
+        return job.id
+
+    def submitting(
+        self, ledger: Ledger, name: str = "a.png", *, price: float | None = 10.0, rule: str = "restyle", at: float = 0.0
+    ) -> Firing:
+        self.queued(ledger, name, rule)
+        job = self.take(ledger)
+        assert ledger.firing.book(job, self.request(job), price, [], at or time.time()) is None
+        return job
+
+    def unknown(self, ledger: Ledger, name: str = "a.png", **about: Any) -> int:
+        job = self.submitting(ledger, name, **about)
+        ledger.firing.lost(job, time.time(), "the connection to api.example broke", "network")
+        return job.id
+
+    def running(self, ledger: Ledger, name: str = "a.png", poll_in_s: float = 0.0, **about: Any) -> Following:
+        job, now = self.submitting(ledger, name, **about), time.time()
+        ledger.firing.accepted(job, f"remote-{job.id}", now, price=None, poll_at=now + poll_in_s, deadline=now + 3600)
+        return self.follow(ledger, job.id) if poll_in_s <= 0 else _nobody(job)
+
+    def follow(self, ledger: Ledger, id_: int) -> Following:
+        job = ledger.following.claim("claim", time.time() + 1)
+        assert job is not None
+        assert job.id == id_
+        return job
+
+    def complete(
+        self, ledger: Ledger, name: str = "a.png", *, charged: float | None = 8.0, saved: bool = True, **about: Any
+    ) -> int:
+        """With one result, in a file or only as its address."""
+        job = self.running(ledger, name, **about)
+        outputs: list[dict[str, Any]] = [{"url": SIGNED, "content_type": "image/png"}]
+        if saved:
+            path = self.write(f"generated/{name}.restyle.png", b"result")
+            ledger.following.intend(job, 1, path, hashlib.sha256(b"result").hexdigest(), 6)
+            ledger.following.saved(job, 1)
+            outputs = [{"path": path, "sha256": "0", "size": 6, "content_type": "image/png"}]
+        ledger.following.completed(job, outputs, charged, None, time.time(), deliver=False)
+        return job.id
+
+    def failing(
+        self,
+        ledger: Ledger,
+        name: str = "a.png",
+        *,
+        code: str = "DOWNSTREAM_SERVICE_ERROR",
+        remote_state: str | None = "failed",
+        charged: float | None = None,
+        **about: Any,
+    ) -> int:
+        """By Layer, or, with another `remote_state`, by us."""
+        job = self.running(ledger, name, **about)
+        message = "it did not \x1b[2J work"
+        ledger.following.ended(
+            job, Turn.FAILED, time.time(), code=code, message=message, remote_state=remote_state, price=charged
+        )
+        return job.id
+
     # --- commands -----------------------------------------------------------------------------------------------------
 
     def call(self, command: str, *arguments: str) -> Result:
@@ -128,6 +254,13 @@ class Place:
         assert result.exit_code == 0, result.output
         harmless(result.output)
         return result.stdout
+
+
+def _nobody(job: Firing) -> Following:
+    """What runs, as nobody who follows it has it."""
+    return Following(
+        job.id, "", job.folder, job.rule, job.kind, job.target, job.path, f"remote-{job.id}", None, 0, 0.0, ()
+    )
 
 
 def harmless(text: str) -> None:

@@ -49,6 +49,9 @@ class Terminal:
     def settings_now(self) -> list[object]:
         return termios.tcgetattr(self._master)
 
+    def enter(self, text: str) -> None:
+        os.write(self._master, text.encode())
+
     def wait_for(self, *words: str) -> None:
         """Until all of it has been written."""
         deadline = time.monotonic() + PATIENCE_S

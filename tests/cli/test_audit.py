@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from layerwatch.advice import advice
+from layerwatch.advice import advice, generation_advice
 from layerwatch.audit import Kind
 from layerwatch.ledger import FolderState, Ledger
 from layerwatch.mounts import mount_of
@@ -127,11 +127,56 @@ def test_json_has_every_finding_with_what_to_do(place: Place, ledger: Ledger) ->
         "status": "failed",
         "error_code": "rejected",
         "gone": False,
+        "generation": None,
         "do": advice("rejected"),
     }
     assert findings["unknown"]["path"] == f"{place.root}/unknown{HOSTILE}"
     assert findings["unknown"]["file"] is None
     assert all(finding["do"] for finding in findings.values())
+
+
+def test_generations_are_told_with_what_to_do(place: Place, ledger: Ledger) -> None:
+    unknown = place.unknown(ledger, "unknown" + HOSTILE)
+    place.failing(ledger, "failed.png")
+    place.failing(ledger, "paid.png", code="disk", remote_state="complete", charged=4)
+    place.complete(ledger, "gone.png")
+    place.complete(ledger, "empty.png", saved=False)
+    job = place.running(ledger, "none.png")
+    ledger.following.completed(job, [], 3, None, time.time(), deliver=False)
+    place.submitting(ledger, "cut.png")
+    os.unlink(place.root / "generated/gone.png.restyle.png")
+    name = "\\x1b[31m[red]b[|]\\x07\\n\\u202e\\udcff.png"
+    lines = told(place)
+    assert lines[lines.index("stuck: 1, do not move on") :] == [
+        "stuck: 1, do not move on",
+        "  concepts/cut.png  interrupted while it was sent, g7",
+        "    do: start `layerwatch run`: it calls them unknown, and `layerwatch resolve` settles them",
+        "",
+        "failed: 1, given up",
+        "  concepts/failed.png  DOWNSTREAM_SERVICE_ERROR, g2",
+        f"    do: {generation_advice('DOWNSTREAM_SERVICE_ERROR', 'failed')}",
+        "",
+        "unresolved: 1, may have been started, and paid",
+        f"  concepts/unknown{name}  network, g1",
+        f"    do: {generation_advice('network', 'unknown')}",
+        "",
+        "paid_without_result: 2, paid for, and nothing came of it",
+        "  concepts/paid.png  disk, charged 4, g3",
+        f"    do: {generation_advice('disk', 'failed')}",
+        "  concepts/none.png  complete, charged 3, without any result, g6",
+        "    do: look in Layer what became of them, and ask Layer for the Creative Units",
+        "",
+        "result_missing: 1, results that are no longer where they were saved",
+        "  concepts/generated/gone.png.restyle.png  no longer there, g4",
+        "    do: nothing, if somebody took them away; else get them from Layer's own app: `layerwatch show` has the id",
+        "",
+        "6 findings",
+    ]
+    findings = {finding["generation"]: finding for finding in audited(place)["findings"]}
+    assert findings[unknown]["kind"] == "unresolved"
+    assert findings[unknown]["file"] is None
+    assert findings[unknown]["do"] == generation_advice("network", "unknown")
+    assert audited(place)["counts"]["paid_without_result"] == 2
 
 
 def test_what_failed_and_is_gone_can_only_be_put_back(place: Place, ledger: Ledger) -> None:

@@ -43,6 +43,6 @@ def test_help_imports_none_of_the_heavy_libraries() -> None:
     assert loaded("--help") == set()
 
 
-@pytest.mark.parametrize("name", ["status", "ls", "show"])
+@pytest.mark.parametrize("name", ["status", "ls", "show", "retry", "approve", "resolve", "spend"])
 def test_nor_does_the_help_of_a_command_that_only_reads(name: str) -> None:
     assert loaded(name, "--help") == set()

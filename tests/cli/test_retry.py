@@ -234,13 +234,13 @@ def test_those_that_cannot_be_queued_are_named(place: Place, ledger: Ledger) -> 
 
 @pytest.mark.usefixtures("ledger")
 def test_none_has_failed(place: Place) -> None:
-    assert told(place, "--all-failed") == ["no file has failed: nothing to retry"]
+    assert told(place, "--all-failed") == ["nothing has failed: nothing to retry"]
     assert retried(place, "--all-failed") == []
 
 
 def test_those_of_one_folder(place: Place, ledger: Ledger) -> None:
     id_ = failed(place, ledger)
-    assert told(place, "--all-failed", "--folder", "textures") == ["no file has failed: nothing to retry"]
+    assert told(place, "--all-failed", "--folder", "textures") == ["nothing has failed: nothing to retry"]
     assert status(ledger, id_) == "failed"
     assert [file["id"] for file in retried(place, "--all-failed", "--folder", "concepts")] == [id_]
 

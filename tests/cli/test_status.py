@@ -65,7 +65,8 @@ def test_json_has_all_of_it_under_the_ledgers_names(place: Place, ledger: Ledger
     told = place.told("status")
     assert told.keys() == {
         "daemon", "hold", "free_bytes", "clock", "counts", "folders", "in_flight", "oldest_queued", "candidates",
-        "troubled", "failed",
+        "troubled", "failed", "generations", "waiting", "blocked", "unknown", "running", "failed_generations",
+        "spend_today",
     }  # fmt: skip
     assert told["daemon"] == {"running": False, "pid": None, "version": None, "once": None}
     assert told["counts"] == {"queued": 1, "uploading": 1, "uploaded": 0, "failed": 0, "skipped": 0}
@@ -153,8 +154,9 @@ def test_names_fit_the_terminal(place: Place, ledger: Ledger, columns: int) -> N
 
 
 def test_reading_imports_no_http(place: Place, ledger: Ledger) -> None:
-    place.record(ledger, "a.png")
-    for command in (["status"], ["ls"], ["show", "1"]):
+    place.queued(ledger, "a.png")
+    place.record(ledger, "b.png", b"b")
+    for command in (["status"], ["ls"], ["show", "1"], ["ls", "--generations"], ["show", "g1"], ["spend"]):
         script = (
             "import sys\nfrom layerwatch.cli import cli\n"
             f"try:\n cli.main({[command[0], '-c', str(place.config), *command[1:]]!r})\n"
