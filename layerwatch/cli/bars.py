@@ -1,4 +1,5 @@
-"""How the live display looks: a line per upload, a line for all of them, a line for what happened. Pure.
+"""How the live display looks: a line per upload, a line for all of them, one for what rules make, a line for what
+happened. Pure.
 
 Names and messages are other people's: they are put into `Text` as they are, escaped, and never read as markup.
 """
@@ -12,6 +13,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from layerwatch.board import Flight
+from layerwatch.cli.generations import units
 from layerwatch.cli.tables import padded, shorten
 from layerwatch.notices import name_text, size_text
 
@@ -21,7 +23,10 @@ _SIGNS = {
     "uploaded": ("✓", "green"), "failed": ("✗", "bold red"), "skipped": ("-", "yellow"), "superseded": ("-", "yellow"),
     "waiting": ("…", "yellow"), "postponed": ("!", "yellow"), "hold": ("!", "bold yellow"), "resumed": ("✓", "green"),
     "ended": ("■", "bold"),
+    "generation_waits": ("…", "cyan"), "generation_complete": ("✓", "green"), "generation_failed": ("✗", "bold red"),
+    "generation_cancelled": ("-", "yellow"), "generation_unknown": ("?", "bold magenta"),
 }  # fmt: skip
+_PAINTED = {"failed": "red", "generation_failed": "red", "generation_unknown": "magenta"}
 PLAIN = str.maketrans("✓✗…■•━─·", "+x~#*=-|")  # for terminals that know no better
 
 
@@ -37,6 +42,22 @@ class Totals:
     waiting: int | None
     rate: float | None
     hold: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What the line for generations says: how many of this run have ended so, how many are so now, and the Creative
+    Units of today."""
+
+    complete: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    unknown: int = 0
+    held: int = 0
+    running: int = 0
+    queued: int = 0
+    waiting: int = 0
+    spent: float = 0.0
 
 
 # --- an upload under way ----------------------------------------------------------------------------------------------
@@ -86,6 +107,18 @@ def totals_line(totals: Totals, width: int) -> Text:
     return line
 
 
+def made_line(made: Made, width: int) -> Text | None:
+    """What needs a person comes first: a narrow terminal cuts the end. None where there is nothing to say."""
+    colours = {"unknown": "magenta", "held": "yellow", "failed": "red", "cancelled": "yellow", "complete": "green"}
+    counts = {name: getattr(made, name) for name in (*colours, "running", "queued", "waiting")}
+    parts = [Text(f"{count} {name}", colours.get(name, "")) for name, count in counts.items() if count]
+    if not parts and not made.spent:
+        return None
+    line = Text("rules: ", no_wrap=True) + Text(" · ").join([*parts, Text(f"{units(made.spent)} units today")])
+    line.truncate(width, overflow="ellipsis")
+    return line
+
+
 def hold_line(hold: str, width: int) -> Text:
     return Text(shorten(f"everything waits: {name_text(hold)}", width), "yellow", no_wrap=True)
 
@@ -98,8 +131,10 @@ def event_line(at: str, event: str, said: str, facts: Mapping[str, Any], width: 
     sign, style = _SIGNS.get(event, ("!", "bold yellow") if bad else ("•", "dim"))
     if event == "uploaded":
         said = said.removesuffix(f", file_id {facts.get('file_id')}")  # `ls` has it; here it would take half the line
+    if event == "generation_started":
+        said = said.removesuffix(f" {facts.get('remote_id')}")
     line = Text().append(f"{at} ", "dim").append(f"{sign} ", style)
-    return line.append(_cut(said, facts, width - line.cell_len), "red" if event == "failed" else "default")
+    return line.append(_cut(said, facts, width - line.cell_len), _PAINTED.get(event, "default"))
 
 
 def _cut(said: str, facts: Mapping[str, Any], width: int) -> str:

@@ -3,14 +3,18 @@
 Touches nothing of the user's: a configuration, a ledger, a folder and an environment of its own.
 """
 
+import io
+import json
 import os
 import shutil
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
+from functools import partial
+from string import Template
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,20 +22,23 @@ import click
 from layerwatch.cli import options
 from layerwatch.cli.tables import Page, emit, page
 from layerwatch.errors import Problem, UserError
-from layerwatch.notices import Notice, name_text
+from layerwatch.notices import Notice, Tell, name_text
 
 if TYPE_CHECKING:
     from layerwatch.cli.rehearsal import Rehearsal
     from layerwatch.config import Settings
     from layerwatch.daemon import Ended
+    from layerwatch.ledger import GenerationRow
     from layerwatch.sandbox import Sandbox
 
 LONGEST_S = 60.0
-FAULTS = "errors=0.07,drop=0.08,partial=0.1,lost_answers=0.1,lazy=0.15,latency_s=0.02,bandwidth=1200000,seed=4"
-CONFIG = """\
+FAULTS = (
+    "errors=0.07,drop=0.08,partial=0.1,lost_answers=0.1,lazy=0.15,lost_posts=1,latency_s=0.02,bandwidth=1200000,seed=4"
+)
+CONFIG = Template("""\
 [api]
-base_url = "{base_url}"
-workspace_id = "{workspace_id}"
+base_url = "$base_url"
+workspace_id = "$workspace_id"
 token_file = "token"
 
 [ledger]
@@ -40,11 +47,29 @@ path = "state/ledger.db"
 [upload]
 chunk_size = "512KiB"
 
+[budget]
+daily = 100
+
 [[folders]]
 name = "demo"
 path = "drop"
 settle = "500ms"
-"""
+
+[[folders.rules]]
+name = "restyle"
+match = "{shot}_beauty.png"
+model_id = "$model_id"
+outputs = "generated"
+[folders.rules.with]
+depth = "{shot}_depth.png"
+[folders.rules.parameters]
+prompt = "oil painting, {shot}"
+batch_size = 2
+guidance_files = [
+  { file_id = "{file_id}", type = "INIT" },
+  { file_id = "{depth.file_id}", type = "DEPTH" },
+]
+""")
 # What would make it another run than this one: the user's settings, the token, a proxy.
 _FOREIGN = ("LAYER", "CREDENTIALS_DIRECTORY", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
@@ -57,8 +82,8 @@ def command(ctx: click.Context, as_json: bool, keep: str | None) -> None:
     """See the whole job done, against the sandbox: no account, no cost, nothing of yours is touched.
 
     Makes files of all six types in a drop folder, some while the daemon runs: slowly, renamed into place, in a new
-    sub-folder. The sandbox fails on purpose. In the end every stored object is compared with its file. Exit code 0
-    only if all is as it has to be.
+    sub-folder. A rule makes a generation of two of them, and Layer's answer is lost. The sandbox fails on purpose. In
+    the end every stored object is compared with its file. Exit code 0 only if all is as it has to be.
     """
     began = time.monotonic()
     with _directory(keep) as base, _own_environment():
@@ -103,18 +128,22 @@ def _perform(base: str, began: float, out: Page) -> dict[str, Any]:
         settings = _settings(base, sandbox, out)
         rehearsal = Rehearsal(os.path.join(os.path.realpath(base), "drop"))
         rehearsal.set_up()
-        ended = _run(settings, rehearsal, began)
+        ended = _run(settings, rehearsal, sandbox, began)
         return _judged(settings, rehearsal, sandbox, ended, out, began)
 
 
 def _settings(base: str, sandbox: "Sandbox", out: Page) -> "Settings":
     from layerwatch.config import load
+    from layerwatch.sandbox.catalogue import MODELS
 
-    text = CONFIG.format(base_url=sandbox.base_url, workspace_id=sandbox.workspace_id)
+    text = CONFIG.substitute(
+        base_url=sandbox.base_url, workspace_id=sandbox.workspace_id, model_id=MODELS[0]["model_id"]
+    )
     for name, content in (("token", sandbox.token), ("config.toml", text)):
         with open(os.open(os.path.join(base, name), os.O_CREAT | os.O_WRONLY, 0o600), "w", encoding="utf-8") as stream:
             stream.write(content)
-    out.say(f"in {name_text(base)}, with a sandbox that fails on purpose, and this config.toml:\n")
+    out.say(f"in {name_text(base)}")
+    out.say("against a sandbox that fails on purpose, with this config.toml:\n")
     for line in text.splitlines():
         out.say(f"    {line}".rstrip())
     out.say()
@@ -124,7 +153,7 @@ def _settings(base: str, sandbox: "Sandbox", out: Page) -> "Settings":
 # --- the run ----------------------------------------------------------------------------------------------------------
 
 
-def _run(settings: "Settings", rehearsal: "Rehearsal", began: float) -> "Ended":
+def _run(settings: "Settings", rehearsal: "Rehearsal", sandbox: "Sandbox", began: float) -> "Ended":
     from layerwatch.board import Board
     from layerwatch.cli.screen import screen
     from layerwatch.daemon import Daemon
@@ -141,8 +170,8 @@ def _run(settings: "Settings", rehearsal: "Rehearsal", began: float) -> "Ended":
 
         def play() -> None:
             watching.wait(LONGEST_S)
-            rehearsal.play()
-            rehearsal.wait(settings.ledger.path, lambda: began + LONGEST_S - time.monotonic())
+            left = partial(_left_s, began)
+            rehearsal.play(settings.ledger.path, left, partial(_settle, settings, sandbox, tell))
             daemon.stop()
 
         maker = threading.Thread(target=play, name="demo", daemon=True)
@@ -157,12 +186,32 @@ def _run(settings: "Settings", rehearsal: "Rehearsal", began: float) -> "Ended":
     return ended
 
 
+def _left_s(began: float) -> float:
+    return began + LONGEST_S - time.monotonic()
+
+
+def _settle(settings: "Settings", sandbox: "Sandbox", tell: Tell, made: "GenerationRow") -> None:
+    """As a person does who looks into Layer's own app for the session name that `layerwatch resolve` tells."""
+    from layerwatch.cli import resolve
+    from layerwatch.cli.generations import label
+    from layerwatch.fire import session_name
+
+    name = session_name(made.id, made.path)
+    found = next((each.id for each in sandbox.generations if each.body["session_name"] == name), None)
+    decision = ["--refire"] if found is None else ["--adopt", found]
+    tell(Notice("person", f'a person finds {"no " if found is None else ""}"{name}" in Layer'))
+    tell(Notice("person", f"$ layerwatch resolve {label(made.id)} {' '.join(decision)}"))
+    with redirect_stdout(io.StringIO()):
+        resolve.command.main(["-c", settings.path, label(made.id), *decision], standalone_mode=False)
+
+
 # --- the end ----------------------------------------------------------------------------------------------------------
 
 
 def _judged(
     settings: "Settings", rehearsal: "Rehearsal", sandbox: "Sandbox", ended: "Ended", out: Page, began: float
 ) -> dict[str, Any]:
+    from layerwatch.cli.generations import row_document
     from layerwatch.cli.ls import table
     from layerwatch.cli.situation import Situation
     from layerwatch.cli.verdicts import checks
@@ -170,10 +219,11 @@ def _judged(
 
     with Ledger(settings.ledger.path) as ledger:
         facts = {folder.name: folder for folder in ledger.facts.folders()}
-        rows = ledger.reports.files()
-        out.say("\nthe ledger, as `layerwatch ls` shows it:\n")
-        for line in table(out, Situation(settings, ledger, None, {}, facts), rows):
-            out.say(line)
+        now = Situation(settings, ledger, None, {}, facts)
+        rows, made = ledger.reports.files(), ledger.stories.some()
+        _say(out, "the ledger, as `layerwatch ls` shows it:", table(out, now, rows))
+        _say(out, "what the rule made, as `layerwatch ls --generations` shows it:", table(out, now, made))
+        _say(out, "where a result comes from, as the .layer.json beside it says:", _provenance(made))
         found = list(checks(rehearsal, ledger, sandbox, ended))
     faults = {name.removeprefix("fault_"): n for name, n in sandbox.counters.items() if name.startswith("fault_")}
     out.say(f"\nfaults on purpose: {', '.join(f'{n} {name}' for name, n in faults.items()) or 'none'}\n")
@@ -183,4 +233,30 @@ def _judged(
     ok = all(check.ok for check in found)
     out.say(f"\n{'all is well' if ok else 'something is wrong'}, after {seconds} s")
     told = [{"name": check.name, "ok": check.ok, "detail": check.detail} for check in found]
-    return {"ok": ok, "seconds": seconds, "checks": told, "faults": faults, "files": [row.as_dict() for row in rows]}
+    ledgers = {"files": [row.as_dict() for row in rows], "generations": [row_document(row) for row in made]}
+    return {"ok": ok, "seconds": seconds, "checks": told, "faults": faults, **ledgers}
+
+
+def _say(out: Page, title: str, lines: Iterable[str]) -> None:
+    out.say(f"\n{title}\n")
+    for line in lines:
+        out.say(line)
+
+
+def _provenance(made: "Sequence[GenerationRow]") -> Iterator[str]:
+    """The heart of the first result's."""
+    from layerwatch.cli.generations import units
+    from layerwatch.ignore import RECEIPT_SUFFIX
+
+    path = next((each["path"] for row in made for each in row.outputs if "path" in each), None)
+    if path is None:
+        return
+    with open(path + RECEIPT_SUFFIX, encoding="utf-8") as stream:
+        told = json.load(stream)
+    home = os.path.dirname(os.path.dirname(path))
+    yield f"{os.path.relpath(path, home)}"
+    for each in told["inputs"]:
+        yield f"  {each['role']:6} {os.path.relpath(each['path'], home)}, file_id {each['file_id']}"
+    yield f"  rule   {told['rule']}: {told['kind']} {told['remote_id']}"
+    yield f"  prompt {told['request']['prompt']}"
+    yield f"  price  {units(told['price_creative_units'])} Creative Units"

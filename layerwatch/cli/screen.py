@@ -8,7 +8,8 @@ from typing import Any
 
 from layerwatch import logs
 from layerwatch.board import Board
-from layerwatch.cli.tally import Tally
+from layerwatch.cli.generations import units
+from layerwatch.cli.tally import STILL, Tally
 from layerwatch.daemon import Ended
 from layerwatch.notices import Notice, size_text
 
@@ -34,6 +35,11 @@ class Screen:
             "bytes": self._tally.size_bytes,
             "failed": ended.failed,
             "skipped": self._tally["skipped"],
+            "generations": {
+                **{how: self._tally[f"generation_{how}"] for how in ("complete", "failed", "cancelled")},
+                **{how: self._tally.still(how) for how in STILL.values()},
+            },
+            "creative_units": round(self._tally.spent, 6),
             "left": ended.left,
             "signal": ended.signal or None,
             "reason": ended.reason or None,
@@ -42,10 +48,17 @@ class Screen:
     def summary(self, ended: Ended) -> None:
         """The last line."""
         tally = self.tally(ended)
+        # Of the files alone: what became of generations is told behind.
+        failed = ended.failed - self._tally["generation_failed"] - self._tally["generation_unknown"]
         text = (
             f"{ended.signal or ended.reason or 'ended'}: {tally['uploaded']} uploaded ({size_text(tally['bytes'])}),"
-            f" {tally['skipped']} skipped, {ended.failed} failed, {ended.left} left in the queue"
+            f" {tally['skipped']} skipped, {failed} failed, {ended.left} left in the queue"
         )
+        made = [f"{count} {name}" for name, count in tally["generations"].items() if count]
+        if self._tally.spent:
+            made.append(f"{units(self._tally.spent)} Creative Units")
+        if made:
+            text += f"; generations: {', '.join(made)}"
         logs.tell(Notice("ended", text, facts=tally))
 
 

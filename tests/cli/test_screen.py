@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,8 +21,8 @@ from rich.text import Text
 
 from layerwatch.board import Board, Flight
 from layerwatch.cli import bars
-from layerwatch.cli.bars import Totals
-from layerwatch.cli.live import _Display, live
+from layerwatch.cli.bars import Made, Totals
+from layerwatch.cli.live import Known, _Display, live
 from layerwatch.cli.region import Region
 from layerwatch.cli.screen import screen
 from layerwatch.cli.speed import Meter
@@ -123,6 +124,29 @@ def test_the_line_for_all_of_them() -> None:
     assert bars.totals_line(Totals(0, 0, 0, 0, 0, None, None), 79).plain == "0 uploaded, 0 B · nothing in flight"
 
 
+def test_the_line_for_generations_names_first_what_a_person_has_to_see_to() -> None:
+    made = Made(complete=33, failed=1, cancelled=2, unknown=4, held=5, running=6, queued=7, waiting=8, spent=0.1 + 0.2)
+    all_of_it = (
+        "rules: 4 unknown · 5 held · 1 failed · 2 cancelled · 33 complete · 6 running · 7 queued · 8 waiting"
+        " · 0.3 units today"
+    )
+    wide, narrow = bars.made_line(made, 200), bars.made_line(made, 40)
+    assert wide is not None
+    assert narrow is not None
+    assert (wide.plain, narrow.plain) == (all_of_it, all_of_it[:39] + "…")
+    assert bars.made_line(Made(), 79) is None
+
+
+def test_what_happened_to_a_generation_fits_a_line() -> None:
+    facts = {"folder": "demo", "path": "/srv/shot_beauty.png", "remote_id": "1b9ec8b1-5e0c-4d9b-8c43-ffdbe7a7c4b8"}
+    said = f"demo/shot_beauty.png generation g1 started, inference {facts['remote_id']}"
+    line = bars.event_line("10:00:00", "generation_started", said, facts, 80, bad=False)
+    assert line.plain == "10:00:00 • demo/shot_beauty.png generation g1 started, inference"
+    said = "demo/shot_beauty.png generation g1 may have been started: no answer"
+    line = bars.event_line("10:00:00", "generation_unknown", said, facts, 80, bad=True)
+    assert line.plain == f"10:00:00 ? {said}"
+
+
 def test_rates_are_of_the_last_seconds_and_of_what_was_really_sent() -> None:
     meter, flight = Meter(), Flight("/a", "f", 1000, since=0.0, sent=200, resumed_at=200)
     meter.read({1: flight}, 0.1)
@@ -196,21 +220,35 @@ def test_it_stands_still_while_nothing_happens() -> None:
     out, stream = console()
     board, tally = Board(), Tally()
     display = _Display(board, tally, Region(out, {}), out)
-    display.refresh(0)
+    display.refresh(Known(0))
     drawn = len(stream.getvalue())
-    display.refresh(0)
+    display.refresh(Known(0))
     assert len(stream.getvalue()) == drawn
     board.flights[1] = Flight("/srv/a.png", "concepts", 9, since=0.0)
-    display.refresh(0)
+    display.refresh(Known(0))
     assert "a.png" in "".join(seen(stream.getvalue()))
     board.flights.clear()
     tally.count(Notice("hold", "everything waits", facts={"message": "cannot connect \x1b[5m"}))
-    display.refresh(3)
+    display.refresh(Known(3))
     assert seen(stream.getvalue()) == [
         "everything waits: cannot connect \\x1b[5m",
         "0 uploaded, 0 B · nothing in flight · 3 waiting",
         "",
     ]
+
+
+def test_generations_have_a_line_as_soon_as_there_are_any() -> None:
+    out, stream = console()
+    tally = Tally()
+    display = _Display(Board(), tally, Region(out, {}), out)
+    display.refresh(Known(0))
+    assert seen(stream.getvalue()) == ["0 uploaded, 0 B · nothing in flight", ""]
+    tally.count(Notice("generation_complete", "", facts={"generation": 1, "price": 2.5}))
+    display.refresh(Known(0, Counter(complete=70, running=1, submitting=1, waiting=2, blocked=3), spent=12.5))
+    assert seen(stream.getvalue())[1] == "rules: 3 held · 1 complete · 2 running · 2 waiting · 12.5 units today"
+    drawn = len(stream.getvalue())
+    display.refresh(Known(0, Counter(complete=71, running=2, waiting=2, blocked=3), spent=12.5))
+    assert len(stream.getvalue()) == drawn
 
 
 # --- what is told -----------------------------------------------------------------------------------------------------
@@ -241,6 +279,37 @@ def test_on_a_terminal_everything_logged_goes_above_the_display_without_secrets(
     assert "not said" not in lines
     assert "SECRET" not in lines
     assert "■ SIGTERM: 0 uploaded (0 B), 1 skipped, 1 failed, 2 left in the queue" in lines
+
+
+def test_a_generation_stands_still_until_it_is_heard_of_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+
+    def tell(event: str, **facts: object) -> None:
+        shown.tell(Notice(f"generation_{event}", event, facts=facts))
+
+    with screen(Board(), "human", verbose=False) as shown:
+        for number in (1, 2, 3):
+            tell("waits", generation=number)
+        tell("unknown", generations=[4, 5])
+        tell("queued", generation=1)
+        tell("held", generation=2)
+        tell("failed", generation=3)
+        tell("complete", generation=4, price=2.5)
+        tell("complete", generation=1, price=None)
+    ended = Ended("", left=0, failed=2, reason="done")
+    assert shown.tally(ended)["generations"] == {
+        "complete": 2, "failed": 1, "cancelled": 0, "waiting": 0, "held": 1, "unknown": 1
+    }  # fmt: skip
+    assert shown.tally(ended)["creative_units"] == 2.5
+    shown.summary(ended)
+    last = stream.getvalue().splitlines()[-1].partition(" ")[2]
+    assert last == (
+        "done: 0 uploaded (0 B), 0 skipped, 0 failed, 0 left in the queue;"
+        " generations: 2 complete, 1 failed, 1 held, 1 unknown, 2.5 Creative Units"
+    )
 
 
 @pytest.mark.parametrize(
@@ -344,3 +413,28 @@ def test_no_colour_and_dumb_terminals(place: Place, slow_sandbox: Sandbox) -> No
         assert terminal.end() == 0
     assert "\x1b" not in terminal.text
     assert "done: 3 uploaded" in terminal.text
+
+
+def test_a_run_with_a_rule_tells_what_it_makes_and_spends(place: Place, slow_sandbox: Sandbox) -> None:
+    slow_sandbox.faults = Faults(slow_s=2.0)
+    model = "10000000-0000-4000-8000-000000000001"
+    rule = f'''
+[[folders.rules]]
+name = "restyle"
+match = "*.png"
+model_id = "{model}"
+outputs = "generated"
+[folders.rules.parameters]
+prompt = "oil painting"
+batch_size = 1
+'''
+    place.configure(f'settle = "100ms"\n{rule}')
+    place.write("a.png", sample("png", 1))
+    with Terminal(["run", "--once", "-c", str(place.config)], environment(place, slow_sandbox)) as terminal:
+        terminal.wait_for("rules: 1 running · 2.5 units today")
+        assert terminal.end() == 0
+    said = "\n".join(terminal.seen())
+    assert "• concepts/a.png generation g1 started, inference\n" in said
+    assert "✓ concepts/a.png generation g1 complete, 1 results, 2.5 Creative Units" in said
+    assert "generations: 1 complete, 2.5 Creative Units" in said.replace("\n", " ")
+    assert "units today" not in said

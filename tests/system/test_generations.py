@@ -149,7 +149,7 @@ def test_ended_at_this_point_of_firing_nothing_is_fired_twice_or_forgotten(site:
     assert results == sorted(f"{n}.restyle.png{end}" for n in range(3) for end in ("", ".layer.json"))
 
 
-def test_two_hundred_generations_random_kills_and_lost_answers(site: Site) -> None:
+def test_two_hundred_generations_ended_at_every_point_with_lost_answers(site: Site) -> None:
     site.configure(
         folder='settle = "50ms"', upload="workers = 4", more=restyle(parameters='prompt = "{stem}"\nbatch_size = 1')
     )
@@ -158,11 +158,8 @@ def test_two_hundred_generations_random_kills_and_lost_answers(site: Site) -> No
     for seed in range(200):
         drop(site, f"{seed}.png", seed)
     lucky = random.Random(3)
-    for _ in range(8):
-        daemon = site.start()
-        time.sleep(lucky.uniform(1.0, 2.5))
-        daemon.send_signal(signal.SIGKILL)
-        daemon.wait()
+    for point in POINTS:
+        assert site.once(LAYERWATCH_END_AT=f"{point}:{lucky.randrange(1, 12)}").returncode == -signal.SIGKILL
     site.once()
     site.sandbox.faults = Faults()
     site.once()
