@@ -107,7 +107,7 @@ class Follower:
         if self._bench.insist(record):
             points.passed("completed")
             cost = "" if remote.price is None else f", {remote.price:g} Creative Units"
-            text = f"complete, {len(outputs)} results{cost}"
+            text = f"complete, {len(outputs)} result{'' if len(outputs) == 1 else 's'}{cost}"
             paths = [each["path"] for each in outputs if "path" in each]
             self._bench.tell("generation_complete", job, text, INFO, price=remote.price, outputs=paths)
 

@@ -126,7 +126,7 @@ class Payer:
                 bench.tell_failed(job, code, message)
             case _:
                 bench.insist(partial(firing.lost, job, now, outcome.message, outcome.code))
-                text = f"may have been started: {outcome.message}; see `layerwatch resolve g{job.id}`"
+                text = f"is unknown: {outcome.message}; see `layerwatch resolve g{job.id}`"
                 bench.tell("generation_unknown", job, text, ERROR, error_code=outcome.code)
 
     def _accepted(self, job: Firing, accepted: Accepted, rule: Rule) -> None:

@@ -17,7 +17,7 @@ from layerwatch import points, rules, source
 from layerwatch.config import Folder, Rule
 from layerwatch.config.roles import INPUT, PARAMETERS, PROMPT
 from layerwatch.errors import JobError
-from layerwatch.ledger import Input, Ledger, Missing, Plan, Planned
+from layerwatch.ledger import GenerationRow, Input, Ledger, Missing, Plan, Planned
 from layerwatch.notices import Notice, Tell, name_text
 from layerwatch.rules import Fit, Need, RuleError
 from layerwatch.states import Turn
@@ -93,10 +93,10 @@ class Planner:
 
     # --- what there is ------------------------------------------------------------------------------------------------
 
-    def _relative(self, upload: Input) -> str | None:
-        root = self.root(upload.folder).rstrip("/")
-        relative = upload.path.removeprefix(f"{root}/")
-        return None if relative == upload.path else relative  # None: the folder is somewhere else now
+    def _relative(self, of: Input | GenerationRow) -> str | None:
+        root = self.root(of.folder).rstrip("/")
+        relative = of.path.removeprefix(f"{root}/")
+        return None if relative == of.path else relative  # None: the folder is somewhere else now
 
     def _as_companion(self, rule: Rule, folder: str, relative: str, path: str) -> Iterator[Plan]:
         """For the files that wait for this one, or used an earlier version of it."""
@@ -153,20 +153,26 @@ class Planner:
                     self._tell(trigger, each)
                 return
         message = self.ledger.planning.give_up(id_, self.wall())
-        text = f"generation g{id_} of {self._name(trigger)} failed: {message}"
+        text = f"{self._name(trigger)} generation g{id_} failed: {message}"
         facts = {"generation": id_, "folder": trigger.folder, "rule": rule_name, "error_code": "input_missing"}
         self.tell(Notice("generation_failed", text, logging.ERROR, facts))
 
     def _tell(self, upload: Input, planned: Planned) -> None:
         if planned.event is None:
             return
-        event = "generation_waits" if planned.event is Turn.AWAITS else "generation_queued"
-        text = f"generation g{planned.id} of {self._name(upload)} {planned.status}"
-        facts = {"generation": planned.id, "folder": upload.folder, "file": upload.id, "path": upload.path}
+        stories = self.ledger.stories
+        row = stories.one(planned.id)
+        assert row
+        event, what = "generation_queued", "queued"
+        if planned.event is Turn.AWAITS:
+            needs = ", ".join(f"{need.role} ({need.glob})" for need in stories.needs(row.id))
+            event, what = "generation_waits", f"waits for {name_text(needs)}"
+        text = f"{self._name(row)} generation g{row.id} {what}"
+        facts = {"generation": row.id, "folder": row.folder, "rule": row.rule, "file": upload.id, "path": row.path}
         self.tell(Notice(event, text, logging.INFO, facts))
 
-    def _name(self, upload: Input) -> str:
-        return name_text(f"{upload.folder}/{self._relative(upload) or upload.path}")
+    def _name(self, of: Input | GenerationRow) -> str:
+        return name_text(f"{of.folder}/{self._relative(of) or of.path}")
 
 
 def overrides(sidecars: Mapping[str, str]) -> Any:

@@ -166,7 +166,8 @@ def test_a_replaced_companion_is_a_new_input(bench: Bench) -> None:
 
 def test_what_was_not_fired_yet_gives_way_to_a_newer_version(bench: Bench) -> None:
     bench.rule()
-    bench.uploaded("a.png", "a.png", "a.png")
+    for _ in range(3):
+        bench.uploaded("a.png")
     assert bench.statuses() == ["cancelled", "cancelled", "queued"]
     assert {row.error_code for row in bench.rows()} == {"superseded", None}
 

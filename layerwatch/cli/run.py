@@ -20,7 +20,7 @@ from layerwatch.cli import options
 )
 @click.option("-v", "--verbose", is_flag=True, help="Say more.")
 def command(config: str | None, as_json: bool, once: bool, log: str, verbose: bool) -> None:
-    """Watch the folders and upload what is dropped into them, until SIGTERM or SIGINT.
+    """Watch the folders, upload what is dropped into them and fire its rules, until SIGTERM or SIGINT.
 
     A second signal ends it at once. Nothing is lost either way: the next start goes on where this one was.
     """

@@ -108,7 +108,8 @@ class Receiver:
             return _Span(start, max(session.dies_at, start), "dead")
         if self._luck.hits("partial"):
             steps = self._luck.between(persisted // QUANTUM, max(persisted, end - 1) // QUANTUM)
-            return _Span(start, steps * QUANTUM, "partial")
+            # After a lazy answer this request may bring less than is persisted already.
+            return _Span(start, min(steps * QUANTUM, end), "partial")
         return _Span(start, end)
 
     # --- the bytes ----------------------------------------------------------------------------------------------------

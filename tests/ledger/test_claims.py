@@ -229,3 +229,24 @@ def test_what_has_a_session_that_is_still_good_goes_first(ledger: Ledger, life_s
     assert claimed(ledger, T0, "early").path == "/drop/fresh.png", "a session is no reason to break its back-off"
     ledger.files.recover(T0, "early")
     assert claimed(ledger, T0 + 9, "late").path == first
+
+
+def test_a_twin_waits_while_the_first_one_is_between_two_attempts(ledger: Ledger) -> None:
+    record(ledger, version("/drop/a.png"), version("/drop/b.png"))
+    first = claimed(ledger)
+    ledger.files.save_session(first, session(first))
+    faulted(ledger, first, passing())
+    assert ledger.files.claim("twin", WORKSPACE, T0) is None
+    again = claimed(ledger, T0 + 9)
+    assert again.id == first.id
+    stored(ledger, again, file_id="file-1")
+    twin = claimed(ledger, T0 + 9)
+    assert (twin.path, twin.twin) == ("/drop/b.png", Twin("file-1", "crc32c"))
+
+
+def test_a_twin_waits_no_longer_than_the_session_lives(ledger: Ledger) -> None:
+    record(ledger, version("/drop/a.png"), version("/drop/b.png"))
+    first = claimed(ledger)
+    ledger.files.save_session(first, session(first, expires_at=T0 + 5))
+    faulted(ledger, first, passing())
+    assert claimed(ledger, T0 + 6, "somebody").path in ("/drop/a.png", "/drop/b.png")
