@@ -1,10 +1,12 @@
 """Named points between the irreversible steps of the work, at which a test can end the process as a power cut would.
 
-Inert unless `LAYERWATCH_END_AT` names one, as `name` or `name:3` (its third passing). The names are listed here, so
-that a test of all of them is one of all there are.
+Inert unless `LAYERWATCH_END_AT` names one, as `name` or `name:3` (its third passing); `LAYERWATCH_HANG_AT` makes the
+thread that comes there first hang for ever instead. The names are listed here, so that a test of all of them is one of
+all there are.
 """
 
 import os
+import select
 import signal
 
 OF_FILES = (
@@ -43,11 +45,15 @@ POINTS = OF_FILES + OF_GENERATIONS
 
 _name, _, _count = os.environ.get("LAYERWATCH_END_AT", "").partition(":")
 _left = int(_count or 1)
+_hang = os.environ.get("LAYERWATCH_HANG_AT")
 
 
 def passed(name: str) -> None:
     """The work has come to this point."""
-    global _left
+    global _left, _hang
+    if name == _hang:
+        _hang = None
+        select.select([], [], [])
     if name == _name:
         _left -= 1
         if _left == 0:

@@ -5,6 +5,7 @@ import re
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
@@ -23,11 +24,13 @@ MAX_PAGES = 1000
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
-    """`GET /v1/workspaces/{id}`; the balance is in Creative Units, where the API tells it."""
+    """`GET /v1/workspaces/{id}`; the balance is in Creative Units, where the API tells it. `server_time` is when it
+    answered, in whole unix seconds by its own clock, if it says so."""
 
     workspace_id: str
     name: str
     available: float | None
+    server_time: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +65,14 @@ class Layer:
 
     def workspace(self) -> Workspace:
         """The workspace itself: tells whether the token is good, and good for it."""
-        body = self._call("GET", "")
+        reply = self._wire.send("GET", self._root)
+        body = _object(reply)
         available = body.get("available_creative_units")
         return Workspace(
             workspace_id=str(body.get("workspace_id") or self.workspace_id),
             name=str(body.get("name") or body.get("slug") or ""),
             available=float(available) if isinstance(available, int | float) else None,
+            server_time=_server_time(reply.headers),
         )
 
     def upload_url(self, content_type: str, size_bytes: int, file_name: str | None) -> Grant:
@@ -182,6 +187,13 @@ def _next_cursor(body: Mapping[str, Any]) -> str | None:
         return None
     cursor = pagination.get("next_cursor")
     return cursor if isinstance(cursor, str) and cursor else None
+
+
+def _server_time(headers: Mapping[str, str]) -> float | None:
+    try:
+        return parsedate_to_datetime(headers.get("date", "")).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _life_s(url: str) -> float:

@@ -1,5 +1,6 @@
 """`layerwatch run`: the daemon in the foreground."""
 
+import logging
 import sys
 
 import click
@@ -26,14 +27,23 @@ def command(config: str | None, as_json: bool, once: bool, log: str, verbose: bo
     """
     from layerwatch import redact
     from layerwatch.board import Board
+    from layerwatch.checkup import Level, at_start
     from layerwatch.cli.screen import screen
     from layerwatch.config import load
     from layerwatch.daemon import Daemon
+    from layerwatch.notices import Notice
 
     settings = load(config, require_token=True)
     redact.register(settings.token().get_secret_value())
+    for folder in settings.folders:
+        for action in (folder.on_uploaded, folder.on_complete):
+            if action and (secret := action.secret()):
+                redact.register(secret.get_secret_value())
     board = Board()
     with screen(board, log, verbose=verbose, ledger=settings.ledger.path) as shown:
+        for finding in at_start(settings):
+            level = logging.ERROR if finding.level is Level.PROBLEM else logging.WARNING
+            shown.tell(Notice("check", f"{finding.detail}; {finding.do}", level, {"what": finding.what}))
         ended = Daemon(settings, once=once, tell=shown.tell, board=board).run()
     shown.summary(ended)
     if as_json:

@@ -1,7 +1,8 @@
 """What each thread does: one per drop folder (a hung share holds up only itself), one per uploader; and, where there
 are rules or actions, one that plans, a few that fire and follow, and one that delivers.
 
-Every loop is the same: do what is due, then sleep until something is, or the bell rings.
+Every loop is the same: do what is due, then sleep until something is, or the bell rings. Whoever asks whether it is
+time to end shows that it is alive: so does every block that is sent, hashed or fetched.
 """
 
 import os
@@ -25,6 +26,7 @@ from layerwatch.notices import Tell
 from layerwatch.pacing import Bandwidth, Gate
 from layerwatch.pipeline import Pipeline, Shared
 from layerwatch.planner import Planner
+from layerwatch.pulse import Pulse
 from layerwatch.runner import Runner
 from layerwatch.stages import Tools
 from layerwatch.watch import Watch
@@ -50,6 +52,8 @@ class Crew:
     stop: threading.Event
     doorbell: Doorbell
     watch: Watch
+    pulse: Pulse
+    allowance_s: float  # for which a thread may be silent
     folders: dict[str, DropFolder] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -64,11 +68,13 @@ class Crew:
         for folder in settings.folders:
             yield f"folder {folder.name}", partial(self._folder_loop, folder)
         for number in range(settings.upload.workers):
-            yield f"uploader {number + 1}", self._upload_loop
+            name = f"uploader {number + 1}"
+            yield name, partial(self._upload_loop, name)
         if any(folder.rules for folder in settings.folders) or any(ledger.stories.counts().values()):
             yield "planner", self._plan_loop
             for number in range(RUNNERS):
-                yield f"runner {number + 1}", self._run_loop
+                name = f"runner {number + 1}"
+                yield name, partial(self._run_loop, name)
         if any(f.on_uploaded or f.on_complete for f in settings.folders) or ledger.deliveries.next_due() is not None:
             yield "courier", self._deliver_loop
 
@@ -79,8 +85,18 @@ class Crew:
 
     # --- loops --------------------------------------------------------------------------------------------------------
 
-    def _loop(self, step: Callable[[], bool], idle_s: Callable[[], float]) -> None:
-        while not self.stop.is_set():
+    def _alive(self, name: str) -> Callable[[], bool]:
+        """Whether it is time to end; asking it is a sign of life."""
+        heart = self.pulse.heart(name, self.allowance_s, time.monotonic())
+
+        def stopping() -> bool:
+            heart.beat(time.monotonic())
+            return self.stop.is_set()
+
+        return stopping
+
+    def _loop(self, step: Callable[[], bool], idle_s: Callable[[], float], stopping: Callable[[], bool]) -> None:
+        while not stopping():
             heard = self.doorbell.rings
             try:
                 if not step():
@@ -89,12 +105,13 @@ class Crew:
                 self.trouble(error)
 
     def _folder_loop(self, folder: Folder) -> None:
+        stopping = self._alive(f"folder {folder.name}")
         with Ledger(self.settings.ledger.path) as ledger:
             around = Surroundings(
                 ledger=ledger,
                 wall=time.time,
                 monotonic=time.monotonic,
-                stopping=self.stop.is_set,
+                stopping=stopping,
                 queued=self.doorbell.ring,
                 tell=self.tell,
                 max_size=self.settings.upload.max_file_size,
@@ -103,16 +120,18 @@ class Crew:
             )
             drop = DropFolder(folder, self.watch, around)
             self.folders[folder.name] = drop
-            while not self.stop.is_set():
+            while not stopping():
                 try:
                     drop.wait(drop.step())
                 except LedgerTrouble as error:
                     self.trouble(error)
 
-    def _upload_loop(self) -> None:
-        tools = self._tools()
+    def _upload_loop(self, name: str) -> None:
+        stopping = self._alive(name)
+        tools = self._tools(stopping)
         with Ledger(self.settings.ledger.path) as ledger:
-            self._loop(Pipeline(ledger, tools, self._shared()).step, partial(self._upload_idle_s, ledger))
+            step = Pipeline(ledger, tools, self._shared()).step
+            self._loop(step, partial(self._upload_idle_s, ledger), stopping)
         tools.layer.close()
         tools.storage.close()
 
@@ -127,15 +146,15 @@ class Crew:
     def _plan_loop(self) -> None:
         with Ledger(self.settings.ledger.path) as ledger:
             planner = Planner(ledger, self._configured, self._root, time.time, self.tell)
-            self._loop(planner.step, lambda: PLAN_S)
+            self._loop(planner.step, lambda: PLAN_S, self._alive("planner"))
 
-    def _run_loop(self) -> None:
-        layer, assets = self.layer(), Assets(self._tls)
-        kit = Kit(layer, assets, time.time, time.monotonic, self.stop.is_set, self.stop.wait)
+    def _run_loop(self, name: str) -> None:
+        layer, assets, stopping = self.layer(), Assets(self._tls), self._alive(name)
+        kit = Kit(layer, assets, time.time, time.monotonic, stopping, self.stop.wait)
         settings = self.settings
         site = Site(self._configured, self._root, settings.budget, self.gate, self.tell, settings.upload.max_attempts)
         with Ledger(settings.ledger.path) as ledger:
-            self._loop(Runner(ledger, kit, site).step, partial(self._run_idle_s, ledger))
+            self._loop(Runner(ledger, kit, site).step, partial(self._run_idle_s, ledger), stopping)
         layer.close()
         assets.close()
 
@@ -144,13 +163,13 @@ class Crew:
         return max(due, self.gate.wait_s(time.monotonic()))
 
     def _deliver_loop(self) -> None:
-        webhook = Webhook(self._tls)
+        webhook, stopping = Webhook(self._tls), self._alive("courier")
         with Ledger(self.settings.ledger.path) as ledger:
             courier = Courier(
-                ledger, self._configured, self._root, webhook, time.time, self.stop.is_set, self.stop.wait, self.tell,
+                ledger, self._configured, self._root, webhook, time.time, stopping, self.stop.wait, self.tell,
                 self.settings.upload.max_attempts,
             )  # fmt: skip
-            self._loop(courier.step, lambda: _until(ledger.deliveries.next_due()))
+            self._loop(courier.step, lambda: _until(ledger.deliveries.next_due()), stopping)
         webhook.close()
 
     # --- parts --------------------------------------------------------------------------------------------------------
@@ -158,7 +177,7 @@ class Crew:
     def _root(self, name: str) -> str:
         return os.path.realpath(self._configured[name].path)
 
-    def _tools(self) -> Tools:
+    def _tools(self, stopping: Callable[[], bool]) -> Tools:
         return Tools(
             layer=self.layer(),
             storage=Storage(self._tls),
@@ -166,7 +185,7 @@ class Crew:
             chunk_size=self.settings.upload.chunk_size,
             wall=time.time,
             monotonic=time.monotonic,
-            stopping=self.stop.is_set,
+            stopping=stopping,
             pause=self.stop.wait,
         )
 

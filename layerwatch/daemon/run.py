@@ -22,11 +22,23 @@ from layerwatch.config import Settings
 from layerwatch.daemon.crew import Crew
 from layerwatch.daemon.doorbell import Doorbell
 from layerwatch.daemon.signals import Signals
-from layerwatch.errors import ApiDown, Code, CredentialsRefused, JobError, LedgerTrouble, NotTheApi, Problem, UserError
+from layerwatch.errors import (
+    ApiDown,
+    Code,
+    CredentialsRefused,
+    EnvironmentProblem,
+    JobError,
+    LedgerTrouble,
+    NotTheApi,
+    Problem,
+    UserError,
+)
 from layerwatch.ledger import Ledger, Lock, iso
 from layerwatch.notices import Notice, Tell
 from layerwatch.pacing import Pass
 from layerwatch.precheck import check_rules
+from layerwatch.pulse import Pulse
+from layerwatch.sdnotify import Notifier
 from layerwatch.watch import Watch
 
 STOP_BUDGET_S = 4.0
@@ -42,6 +54,7 @@ RINGING = frozenset(("uploaded", "postponed", "failed", "superseded", "resumed")
 FAILURES = frozenset(("failed", "generation_failed", "generation_unknown"))
 CLOCK_SLACK_S = 5.0
 TROUBLE_QUIET_S = 60.0
+ALLOWANCE_S = 180.0  # longer than any one request may take
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +77,13 @@ class Daemon:
         self._failed = 0
         self._stop = threading.Event()
         self._doorbell = Doorbell()
-        self._watch = Watch(self._overflowed)
+        self._watch = _watch(self._overflowed)
+        self._notifier = Notifier.from_environment(lambda text: self._tell(Notice("notify", text, logging.WARNING)))
+        self._pulse = Pulse()
         self._crew = Crew(
-            settings, board or Board(), self._tell, self._ledger_trouble, self._stop, self._doorbell, self._watch
-        )
+            settings, board or Board(), self._tell, self._ledger_trouble, self._stop, self._doorbell, self._watch,
+            self._pulse, 2 * self._notifier.watchdog_s if self._notifier.watchdog_s else ALLOWANCE_S,
+        )  # fmt: skip
         self._gate = self._crew.gate
         self._threads: list[threading.Thread] = []
         self._crash = ""
@@ -75,6 +91,8 @@ class Daemon:
         self._asked_to_stop = False
         self._clock_offset_s = time.time() - time.monotonic()
         self._quiet_until = 0.0
+        self._late: list[str] = []
+        self._fed_at = 0.0
         self._noted_hold: tuple[str, str] | None = None
         self._wake: Callable[[], None] = lambda: None
 
@@ -91,7 +109,9 @@ class Daemon:
                 with self._signals_caught() as signals:
                     self._wake = signals.wake
                     self._start(ledger)
+                    self._notifier.ready(f"watching {len(self._settings.folders)} folders")
                     reason = self._supervise(ledger, signals.wait)
+                    self._notifier.stopping()
                     self._end()
                 return self._ended(ledger, reason)
         finally:
@@ -184,12 +204,26 @@ class Daemon:
                 return ""
             if self._asked_to_stop:
                 return "stopped"
+            self._feed_watchdog()
             try:
                 self._keep_house(ledger)
                 if self._once and (reason := self._finished(ledger)) is not None:
                     return reason
             except LedgerTrouble as error:
                 self._ledger_trouble(error)
+
+    def _feed_watchdog(self) -> None:
+        """Only while every thread gets on: one that hangs is for the service manager to end."""
+        now = time.monotonic()
+        late = self._pulse.late(now)
+        if late and late != self._late:
+            text = f"not heard of for {self._crew.allowance_s:.0f} s: {', '.join(late)}"
+            self._tell(Notice("thread_hangs", text, logging.ERROR, {"threads": late}))
+        self._late = late
+        every_s = self._notifier.watchdog_s
+        if every_s is not None and not late and now >= self._fed_at + every_s / 2:
+            self._fed_at = now
+            self._notifier.alive()
 
     def _keep_house(self, ledger: Ledger) -> None:
         """What is nobody else's: the clock, the note of why everything waits, the ledger's write-ahead log."""
@@ -291,6 +325,14 @@ class Daemon:
 
     def _signals_caught(self) -> Signals:
         return Signals(self._signals.append, self._thread_died)
+
+
+def _watch(overflowed: Callable[[], None]) -> Watch:
+    try:
+        return Watch(overflowed)
+    except OSError as error:
+        fix = "raise fs.inotify.max_user_instances, or end what holds them; see `layerwatch check`"
+        raise EnvironmentProblem(Problem("inotify", f"the kernel gives no watch: {error.strerror}", fix)) from None
 
 
 def _without_effect(settings: Settings) -> list[str]:
