@@ -9,12 +9,17 @@ from layerwatch import __version__
 from layerwatch.errors import EnvironmentProblem, LedgerTrouble, UserError
 
 COMMANDS = {
-    "run": "Watch, upload, until told to stop.",
+    "run": "Watch, upload, fire rules, until told to stop.",
     "status": "What is going on: counts, what is in flight, what waits and why.",
     "ls": "List the ledger.",
-    "show": "One file's whole story: why is it (not) there?",
-    "retry": "Put failed files back in the queue.",
+    "show": "The whole story of a file or a generation: why is it (not) there?",
+    "retry": "Put failed files and generations back in the queue.",
+    "plan": "What a run would do now: uploads, generations and their price.",
+    "approve": "Let generations that the budget holds back go ahead.",
+    "resolve": "Settle a generation that may have been started: a person decides.",
+    "spend": "Creative Units by day, folder and rule.",
     "audit": "The ledger against the disk: what is missing, changed, stuck?",
+    "check": "Could layerwatch work here? Every problem with what to do about it.",
     "init": "Write a commented starter config.toml.",
     "sandbox": "A stand-in for Layer's API on this machine, to try things for free.",
     "demo": "See the whole job done, against the sandbox.",
@@ -52,7 +57,7 @@ class _Commands(click.Group):
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", prog_name="layerwatch")
 def cli() -> None:
-    """Every file dropped into a folder, uploaded to Layer once, and accounted for.
+    """Every file dropped into a folder, uploaded to Layer once, its generations fired once, and all accounted for.
 
     \b
     Exit codes: 0 done - 1 something failed - 2 usage or configuration error -

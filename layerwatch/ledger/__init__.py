@@ -65,10 +65,13 @@ __all__ = [
 
 
 class Ledger:
-    """The ledger at `path`, for one thread. Raises `UserError` with what to do when it cannot be used."""
+    """The ledger at `path`, for one thread. Raises `UserError` with what to do when it cannot be used.
 
-    def __init__(self, path: str, *, create: bool = True) -> None:
-        self._store = Store(path, create=create)
+    `durable=False` is for one that need not outlive a power cut, such as a copy.
+    """
+
+    def __init__(self, path: str, *, create: bool = True, durable: bool = True) -> None:
+        self._store = Store(path, create=create, durable=durable)
         self.path = path
         self.files = Files(self._store)
         self.finishing = FinishingTable(self._store)
@@ -79,6 +82,10 @@ class Ledger:
         self.facts = Facts(self._store)
         self.reports = Reports(self._store)
         self.stories = Stories(self._store)
+
+    def copy_to(self, path: str) -> None:
+        """Make a ledger of its own at `path`, where no file is yet, with all that is in this one at one instant."""
+        self._store.copy_to(path)
 
     def checkpoint_if_due(self) -> None:
         """Fold the write-ahead log into the database when it has grown. For one process and thread alone."""

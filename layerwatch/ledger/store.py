@@ -2,7 +2,9 @@
 
 import errno
 import fcntl
+import json
 import os
+import re
 import sqlite3
 import struct
 import sys
@@ -15,6 +17,7 @@ from layerwatch.ledger import schema
 
 BUSY_MS = 10_000
 WAL_MOST_BYTES = 4 * 1024 * 1024
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def to_text(path: str) -> str | bytes:
@@ -31,13 +34,24 @@ def to_path(value: str | bytes) -> str:
     return os.fsdecode(value) if isinstance(value, bytes) else value
 
 
+def to_json(value: object) -> str:
+    """JSON that can be bound, whatever paths and answers are in it, and that reads back as it was."""
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(value, ensure_ascii=False))
+
+
+def plain(message: str) -> str:
+    """A message that can be bound: it may quote a name that is not UTF-8, or an answer that was cut short."""
+    return _SURROGATE.sub("\ufffd", message)
+
+
 class Store:
     """One connection to the ledger at `path`: each thread has its own. Created, and migrated, where that is needed.
 
-    Raises `UserError` with what to do when the ledger cannot be used.
+    `durable=False`: what is written need not outlive a power cut. Raises `UserError` with what to do when the ledger
+    cannot be used.
     """
 
-    def __init__(self, path: str, *, create: bool = True) -> None:
+    def __init__(self, path: str, *, create: bool = True, durable: bool = True) -> None:
         self.path = path
         if not create and not os.path.exists(path):
             raise UserError(
@@ -50,7 +64,7 @@ class Store:
             raise _unusable(path, error) from None
         try:
             self._insist_on_ledger()
-            _set_up(self.connection)
+            _set_up(self.connection, durable=durable)
             schema.migrate(self.connection)
         except BaseException as error:
             self.connection.close()
@@ -81,6 +95,16 @@ class Store:
 
     def close(self) -> None:
         self.connection.close()
+
+    def copy_to(self, path: str) -> None:
+        """Copy all of it, as it is at one instant, whoever works on it meanwhile. Raises `LedgerTrouble`."""
+        copy = _connect(path)
+        try:
+            self.connection.backup(copy)
+        except sqlite3.Error as error:
+            raise LedgerTrouble(f"the ledger {self.path} cannot be copied to {path}: {error}") from error
+        finally:
+            copy.close()
 
     def checkpoint_if_due(self) -> None:
         """Fold the write-ahead log into the database when it has grown. To be called by one process and thread
@@ -133,11 +157,11 @@ def _connect(path: str) -> sqlite3.Connection:
     return sqlite3.connect(path, isolation_level=None, timeout=BUSY_MS / 1000)
 
 
-def _set_up(connection: sqlite3.Connection) -> None:
+def _set_up(connection: sqlite3.Connection, *, durable: bool) -> None:
     """Only once it is known to be ours: the first of these is written into the file."""
     _switch_to_wal(connection)
     # FULL: a power cut must not forget a file_id, nor, worse, a paid generation.
-    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
     connection.execute("PRAGMA foreign_keys = ON")
     # Two connections that checkpoint at once may, in SQLite before 3.51.3, lose a transaction: only the daemon does.
     connection.execute("PRAGMA wal_autocheckpoint = 0")

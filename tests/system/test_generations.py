@@ -153,7 +153,7 @@ def test_two_hundred_generations_ended_at_every_point_with_lost_answers(site: Si
     site.configure(
         folder='settle = "50ms"', upload="workers = 4", more=restyle(parameters='prompt = "{stem}"\nbatch_size = 1')
     )
-    site.sandbox.balance.total = 10_000
+    site.sandbox.balance = 10_000
     site.sandbox.faults = Faults(lost_posts=0.1, broken_posts=0.05, asset_404=0.05, slow_s=0.3, seed=3)
     for seed in range(200):
         drop(site, f"{seed}.png", seed)
@@ -188,7 +188,7 @@ def test_two_hundred_generations_ended_at_every_point_with_lost_answers(site: Si
 
 def test_what_the_day_does_not_allow_is_blocked_and_goes_on_when_it_is_approved(site: Site) -> None:
     site.configure(folder='settle = "50ms"', more=restyle() + "[budget]\ndaily = 100\n")
-    site.sandbox.balance.total = 10_000
+    site.sandbox.balance = 10_000
     site.sandbox.faults = Faults(price=10, slow_s=0.05)
     for seed in range(50):
         drop(site, f"{seed}.png", seed)
@@ -210,7 +210,7 @@ def test_what_the_day_does_not_allow_is_blocked_and_goes_on_when_it_is_approved(
 
 def test_a_burst_is_stopped_and_said_once(site: Site) -> None:
     site.configure(folder='settle = "50ms"', upload="workers = 8", more=restyle() + "[budget]\nburst = 20\n")
-    site.sandbox.balance.total = 10_000
+    site.sandbox.balance = 10_000
     for seed in range(500):
         (site.drop / f"{seed}.png").write_bytes(sample("png", seed, 2 * KIB))
     daemon = site.start()
