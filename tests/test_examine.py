@@ -45,7 +45,7 @@ def examined(
     return examine("drop", str(path), str(path.parent), identity, limits, stopping)
 
 
-def code(finding: Finding) -> Code:
+def code(finding: Finding) -> str:
     assert isinstance(finding, Refusal), finding
     return finding.code
 

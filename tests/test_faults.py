@@ -8,7 +8,7 @@ from layerwatch import faults
 from layerwatch.errors import ApiDown, Code, Final, JobError, NewUrl, NotTheApi, Superseded, TryAgain
 
 
-def kind(error: JobError) -> tuple[type[JobError], Code]:
+def kind(error: JobError) -> tuple[type[JobError], str]:
     return type(error), error.code
 
 

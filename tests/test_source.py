@@ -44,7 +44,7 @@ def holding(content: bytes) -> Iterator[int]:
         yield file.fileno()
 
 
-def refused(path: Path, root: Path, kind: type[JobError]) -> Code:
+def refused(path: Path, root: Path, kind: type[JobError]) -> str:
     with pytest.raises(kind) as caught, source.opened(str(path), str(root)):
         pass
     return caught.value.code
