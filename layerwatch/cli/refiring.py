@@ -14,7 +14,7 @@ from layerwatch.cli.situation import Situation
 from layerwatch.cli.tables import COLOURS, Page
 from layerwatch.ledger import FileRow, GenerationRow
 from layerwatch.notices import name_text
-from layerwatch.states import OPEN, Generation, Turn
+from layerwatch.states import Generation, Turn
 
 if TYPE_CHECKING:
     from layerwatch.config import Folder
@@ -29,10 +29,10 @@ class Outcome(StrEnum):
     NOT_FAILED = "not_failed"
     NO_RULE = "no_rule"
     REPLACED = "replaced"
-    NOT_ALONE = "not_alone"
 
 
 BATCH = 500  # rows in one commit
+_REPLACED = "another version, or another generation, of its file took its place: there is nothing to fire"
 OK = (Outcome.FIRED, Outcome.LOOKED_FOR, Outcome.PLANNED)
 _INSTEAD = {
     Generation.BLOCKED: "`layerwatch approve {name}` lets it go ahead",
@@ -109,7 +109,7 @@ def retry(now: Situation, asked: list[tuple[str | None, GenerationRow]]) -> list
     answers: dict[int, tuple[Outcome, str]] = {}
     ready: dict[float, list[int]] = {}
     for _, row in asked:
-        if answer := _hindrance(now, row) or _planned_again(now, row):
+        if answer := _hindrance(now, row):
             answers[row.id] = answer
         else:
             ready.setdefault(time_limit_s(now, row), []).append(row.id)
@@ -124,8 +124,11 @@ def retry(now: Situation, asked: list[tuple[str | None, GenerationRow]]) -> list
 
 
 def _outcome(now: Situation, row: GenerationRow, event: Turn | None) -> tuple[Outcome, str]:
-    if event is None:  # somebody else was faster
-        return _not_failed(now, now.ledger.stories.one(row.id) or row)
+    if event is None:  # somebody else was faster, or its file is another one by now
+        after = now.ledger.stories.one(row.id) or row
+        return _not_failed(now, after) if after.status != row.status else (Outcome.REPLACED, _REPLACED)
+    if event is Turn.AWAITS:
+        return Outcome.PLANNED, "its rule looks for its inputs again; it costs what it costs once all are there"
     if event is Turn.RESUMED:
         return Outcome.LOOKED_FOR, "looked for again, which costs nothing"
     before = "which costs again" if row.remote_id else "and nothing was paid for it before"
@@ -145,31 +148,6 @@ def _hindrance(now: Situation, row: GenerationRow) -> tuple[Outcome, str] | None
 def _not_failed(now: Situation, row: GenerationRow) -> tuple[Outcome, str]:
     instead = _INSTEAD.get(Generation(row.status), "").format(name=label(row.id))
     return Outcome.NOT_FAILED, f"it is not failed but {row.status}; {instead or next_of(now, row)}"
-
-
-def _planned_again(now: Situation, row: GenerationRow) -> tuple[Outcome, str] | None:
-    """Its inputs were never all there, so that it cannot be fired as it is: its rule has to look for them again. That
-    is done for a file with all its rules, and must not pay for another of them once more. None where all were there."""
-    if not now.ledger.stories.needs(row.id):
-        return None
-    trigger = _trigger(now, row)
-    newest = next(iter(now.ledger.reports.versions(row.path)), None)
-    if trigger is None or newest is None or newest.id != trigger:
-        return Outcome.REPLACED, "a newer version of its file took its place: there is nothing to fire"
-    others = [other for other in now.ledger.stories.of_path(row.path) if _would_fire(now, other, row, trigger)]
-    if others:
-        names = ", ".join(label(other.id) for other in others)
-        reason = f"its file would fire {names} again as well; to do that, `layerwatch retry --again` with the file"
-        return Outcome.NOT_ALONE, reason
-    if not now.ledger.planning.again([trigger]):
-        return Outcome.REPLACED, "its file is not uploaded any more"
-    return Outcome.PLANNED, "its rule looks for its inputs again; it costs what it costs once all are there"
-
-
-def _would_fire(now: Situation, other: GenerationRow, row: GenerationRow, trigger: int) -> bool:
-    if other.id == row.id or other.status in OPEN or now.ledger.stories.needs(other.id):
-        return False
-    return _trigger(now, other) == trigger
 
 
 # --- for people -------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import sqlite3
 from dataclasses import dataclass
 
-from layerwatch.ledger.store import Store
+from layerwatch.ledger.store import Store, plain
 from layerwatch.ledger.times import iso, seconds
 from layerwatch.ledger.turning import LostClaim
 
@@ -69,23 +69,24 @@ class Deliveries:
             changed = connection.execute(
                 "UPDATE deliveries SET status = ?, next_attempt_at = ?, detail = ?, claim = NULL, updated_at = ?,"
                 " attempts = attempts + ? WHERE id = ? AND claim = ?",
-                (status, due, detail, iso(now), attempts, job.id, job.claim),
+                (status, due, plain(detail), iso(now), attempts, job.id, job.claim),
             ).rowcount
             if changed != 1:
                 raise LostClaim(f"delivery {job.id} is no longer held by claim {job.claim}")
             item = "file" if job.event == "uploaded" else "generation"
+            code = None if status == "done" else "action_failed"
             kept = connection.execute(f"SELECT status FROM {item}s WHERE id = ?", (job.item_id,)).fetchone()  # noqa: S608
             if status != "pending" and kept:
                 connection.execute(
                     "INSERT INTO history (item, item_id, at, event, status, error_code, detail)"
                     " VALUES (?, ?, ?, 'delivered', ?, ?, ?)",
-                    (item, job.item_id, iso(now), kept[0], None if status == "done" else "action_failed", detail),
+                    (item, job.item_id, iso(now), kept[0], code, plain(detail)),
                 )
 
     def recover(self) -> None:
         """At a start: whoever had claimed one is no more."""
         with self._store.write() as connection:
-            connection.execute("UPDATE deliveries SET claim = NULL WHERE claim IS NOT NULL")
+            connection.execute("UPDATE deliveries SET claim = NULL WHERE status = 'pending' AND claim IS NOT NULL")
 
 
 def queue_delivery(connection: sqlite3.Connection, folder: str, event: str, item_id: int, now: float) -> None:
@@ -94,4 +95,12 @@ def queue_delivery(connection: sqlite3.Connection, folder: str, event: str, item
         "INSERT INTO deliveries (folder, event, item_id, status, next_attempt_at, created_at, updated_at)"
         " VALUES (?, ?, ?, 'pending', ?, ?, ?)",
         (folder, event, item_id, iso(now), iso(now), iso(now)),
+    )
+
+
+def hurry_deliveries(connection: sqlite3.Connection, now: float) -> None:
+    """The clock was set back: what would be due later is due now."""
+    connection.execute(
+        "UPDATE deliveries SET next_attempt_at = ? WHERE status = 'pending' AND next_attempt_at > ?",
+        (iso(now), iso(now)),
     )

@@ -11,7 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from layerwatch.errors import Code
-from layerwatch.ledger.deliveries import queue_delivery
+from layerwatch.ledger.deliveries import hurry_deliveries, queue_delivery
+from layerwatch.ledger.firing import hurry_generations
+from layerwatch.ledger.marks import come_back, next_found, recheck
 from layerwatch.ledger.store import Store, to_path, to_text
 from layerwatch.ledger.times import iso, seconds
 from layerwatch.ledger.turning import LostClaim
@@ -95,11 +97,13 @@ _KNOWN = f"SELECT path, size, mtime_ns, inode FROM files WHERE dir = ? AND {_COU
 _IS_KNOWN = f"SELECT 1 FROM files WHERE path = ? AND size = ? AND mtime_ns = ? AND inode = ? AND {_COUNTS}"  # noqa: S608
 
 # The first that is due of each folder that is there, by an index, and of these the first: files of a folder that is
-# away, or no longer configured, are not even looked at. One file per content at a time: its twins wait, and then need
-# no bytes.
+# away, or no longer configured, are not even looked at. One file per content at a time, from its first byte to its
+# last: its twins wait, and then need no bytes.
 _CLAIMABLE = """
   due.status = 'queued' AND due.next_attempt_at <= :now
   AND NOT EXISTS (SELECT 1 FROM files WHERE status = 'uploading' AND hash = due.hash)
+  AND NOT EXISTS (SELECT 1 FROM sessions CROSS JOIN files ON files.id = sessions.file
+                  WHERE files.hash = due.hash AND files.id <> due.id AND sessions.expires_at > :now)
 """
 _ANY = f"""
   SELECT id FROM files JOIN (
@@ -215,6 +219,8 @@ class Files:
                 " WHERE next_attempt_at > ? AND (status = 'queued' OR aftermath = 'pending')",
                 (iso(now), iso(now)),
             )
+            hurry_generations(connection, now)
+            hurry_deliveries(connection, now)
 
     def save_session(self, job: Job, session: Session) -> None:
         """Keep a session that was just opened: whatever happens now, the next attempt goes on with it."""
@@ -265,7 +271,7 @@ class Files:
                 next_attempt_at=iso(now) if aftermath else None,
                 uploaded_at=iso(now),
                 aftermath="pending" if aftermath else None,
-                rule_key=rule_key,
+                rule_key=None if rule_key is None else to_text(rule_key),
                 planning=None if rule_key is None else "pending",
             )
             connection.execute("DELETE FROM sessions WHERE file = ?", (job.id,))
@@ -295,6 +301,9 @@ class Files:
             if not (keep_session and is_due_again):
                 connection.execute("UPDATE files SET bytes_sent = 0 WHERE id = ?", (job.id,))
                 connection.execute("DELETE FROM sessions WHERE file = ?", (job.id,))
+            if not is_due_again:
+                # What waited for it is to look at what else there is.
+                recheck(connection, "path = ?", to_text(job.path))
 
     def recover(self, now: float, claim: str | None = None) -> list[int]:
         """Put what was being uploaded back in the queue, session and all: at a start, when whoever worked on it is no
@@ -411,6 +420,7 @@ def _record_version(connection: sqlite3.Connection, found: Version, now: float) 
     if id_ is not None and not allows(_status(status), Event.SEEN):
         again = _again(now) if found.aftermath and status == File.UPLOADED else {}
         _set(connection, id_, _identity(found.identity) | again)
+        come_back(connection, id_)
         return Recorded(id_, None)
     columns: dict[str, object] = {
         "folder": found.folder,
@@ -424,6 +434,7 @@ def _record_version(connection: sqlite3.Connection, found: Version, now: float) 
         "next_attempt_at": iso(now),
         "updated_at": iso(now),
         "origin": found.origin,
+        "found": next_found(connection),
         **_identity(found.identity),
     }
     id_ = _set(connection, id_, columns) if id_ is not None else _insert(connection, found.path, columns)
@@ -456,11 +467,10 @@ def _record_refusal(connection: sqlite3.Connection, found: Refusal, now: float) 
 def _show_to_rules(connection: sqlite3.Connection, sidecar: str) -> None:
     """The files that it lies beside go through the rules once more: what waited for it goes on."""
     stem = os.path.splitext(sidecar)[0]
-    connection.execute(
-        "UPDATE files SET planning = 'pending'"
-        " WHERE path > ? AND path < ? AND status = 'uploaded' AND rule_key IS NOT NULL AND planning IS NULL",
-        (to_text(f"{stem}."), to_text(f"{stem}/")),  # all that begin with `stem.`
-    )
+    first, after = to_text(f"{stem}."), to_text(f"{stem}/")
+    # All that begin with `stem.`, and have no other dot after that.
+    begins = "path > ? AND path < ? AND instr(substr(path, ?), '.') = 0"
+    recheck(connection, begins, first, after, len(first) + 1)
 
 
 def _again(now: float) -> dict[str, object]:

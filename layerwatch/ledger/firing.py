@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from layerwatch.ledger.store import Store, to_path
+from layerwatch.ledger.marks import recheck
+from layerwatch.ledger.store import Store, to_json, to_path
 from layerwatch.ledger.times import iso, seconds
 from layerwatch.ledger.turning import guard, turned
-from layerwatch.states import Generation, Turn
+from layerwatch.states import OPEN, Generation, Turn
 
 BURST_S = 60.0  # "at once"
 
@@ -70,6 +71,15 @@ class Held:
     first: bool
 
 
+# All that was ever held against the budget: a generation that is fired anew counts once for each time.
+BOOKINGS = """
+SELECT folder, rule, booked, price, booked_at FROM generations WHERE booked_at IS NOT NULL
+UNION ALL SELECT folder, rule, booked, price, booked_at FROM earlier_bookings
+"""
+# By the time: of those that are blocked for long there may be many.
+_BLOCKED_SINCE = """
+SELECT 1 FROM generations INDEXED BY generations_blocked WHERE status = 'blocked' AND error_code = ? AND updated_at >= ?
+"""
 _COLUMNS = "id, claim, folder, rule, kind, target, path, sidecars, approved, attempts"
 _DUE = "status = 'queued' AND claim IS NULL AND next_attempt_at <= ?"
 
@@ -116,8 +126,7 @@ class FiringTable:
 
     def blocked_for(self, code: str, since: float) -> bool:
         """Whether one was blocked for this reason since then."""
-        asked = "SELECT 1 FROM generations WHERE status = 'blocked' AND error_code = ? AND updated_at >= ? LIMIT 1"
-        return bool(self._store.rows(asked, code, iso(since)))
+        return bool(self._store.rows(f"{_BLOCKED_SINCE} LIMIT 1", code, iso(since)))
 
     # --- before it is paid --------------------------------------------------------------------------------------------
 
@@ -132,7 +141,7 @@ class FiringTable:
                 return held
             turned(
                 connection, job.id, Generation.QUEUED, Turn.SUBMITTED, now, claim=job.claim,
-                request=json.dumps(request, ensure_ascii=False), target=job.target, estimated_price=price,
+                request=to_json(request), target=job.target, estimated_price=price,
                 booked=price or 0.0, booked_at=iso(now), error_code=None, error=None, remote_id=None,
                 remote_state=None, next_attempt_at=None,
             )  # fmt: skip
@@ -143,6 +152,8 @@ class FiringTable:
         """The workspace cannot pay for it: blocked, until a person approves it, or until `held.until`."""
         with self._store.write() as connection:
             _hold(connection, job, status, held, price, now)
+            if status is Generation.SUBMITTING:
+                _look_again(connection, job.id)
 
     def put_off(self, job: Firing, due: float, *, attempts: int, code: str, message: str) -> None:
         """Not now, and nothing was sent that costs: again at `due`."""
@@ -173,6 +184,7 @@ class FiringTable:
                 connection, job.id, Generation.SUBMITTING, Turn.NOT_STARTED, now, claim=job.claim, detail=message,
                 error_code=code, error=message, next_attempt_at=iso(due), booked=None, booked_at=None,
             )  # fmt: skip
+            _look_again(connection, job.id)
 
     def refused(
         self, job: Firing, status: Generation, now: float, *, code: str, message: str, detail: str = ""
@@ -221,8 +233,10 @@ class FiringTable:
 
     def refire(self, id_: int, now: float, reason: str) -> bool:
         """A person has seen that an unknown one was not started: it may be fired."""
-        columns = {"next_attempt_at": iso(now), "booked": None, "booked_at": None, "attempts": 0, "error_code": None}
-        return bool(self._each([id_], Generation.UNKNOWN, Turn.REFIRED, now, reason, error=None, **columns))
+        columns = {"next_attempt_at": iso(now), "booked": None, "booked_at": None, "attempts": 0, "again": 1}
+        return bool(
+            self._each([id_], Generation.UNKNOWN, Turn.REFIRED, now, reason, error_code=None, error=None, **columns)
+        )
 
     def adopt(self, id_: int, remote_id: str, now: float, reason: str, deadline: float) -> bool:
         """A person has found an unknown one in Layer: it is followed under that id."""
@@ -238,19 +252,12 @@ class FiringTable:
 
     def retry(self, ids: Iterable[int], now: float, deadline: float) -> list[tuple[int, Turn]]:
         """Failed and cancelled ones again: fired anew where Layer ended them, or never began; where Layer has not, only
-        looked for again, which costs nothing. Returns what became of which."""
-        done = []
-        for id_ in ids:
-            row = self._store.row("SELECT status, remote_id, remote_state FROM generations WHERE id = ?", id_)
-            if row is None or row[0] not in (Generation.FAILED, Generation.CANCELLED):
-                continue
-            status, remote_id, remote_state = Generation(row[0]), row[1], row[2]
-            resume = status is Generation.FAILED and remote_id and remote_state in (None, "complete")
-            event = Turn.RESUMED if resume else Turn.RETRIED
-            columns: dict[str, Any] = {"next_attempt_at": iso(now), "attempts": 0, "error_code": None, "error": None}
-            columns |= {"deadline_at": iso(deadline)} if resume else {"approved": 0}
-            done += [(each, event) for each in self._each([id_], status, event, now, None, **columns)]
-        return done
+        looked for again, which costs nothing. One whose inputs were never all there cannot be fired: its rule looks for
+        them once more, and it waits for what is missing, if nothing has taken its place. Returns what became of
+        which."""
+        with self._store.write() as connection:
+            tried = [(id_, _retry(connection, id_, now, deadline)) for id_ in ids]
+            return [(id_, event) for id_, event in tried if event]
 
     def _each(
         self, ids: Iterable[int], status: Generation, event: Turn, now: float, detail: str | None, **columns: Any
@@ -285,13 +292,76 @@ def _lose(connection: sqlite3.Connection, id_: int, claim: str | None, now: floa
     )  # fmt: skip
 
 
+def _look_again(connection: sqlite3.Connection, id_: int) -> None:
+    """While it was being submitted another version of its inputs may have come: the rules say which one counts."""
+    other = (
+        "SELECT mine.path FROM generations AS mine JOIN generations AS other USING (folder, rule, path)"
+        " WHERE mine.id = ? AND other.id <> mine.id"
+    )
+    recheck(connection, f"path IN ({other})", id_)
+
+
+def _retry(connection: sqlite3.Connection, id_: int, now: float, deadline: float) -> Turn | None:
+    row = connection.execute(
+        "SELECT status, remote_id, remote_state, EXISTS (SELECT 1 FROM generation_needs WHERE generation_id = id)"
+        " FROM generations WHERE id = ?",
+        (id_,),
+    ).fetchone()
+    if row is None or row[0] not in (Generation.FAILED, Generation.CANCELLED):
+        return None
+    status, remote_id, remote_state = Generation(row[0]), row[1], row[2]
+    if row[3]:
+        return _wait_again(connection, id_, now, deadline) if status is Generation.FAILED else None
+    columns: dict[str, Any] = {"next_attempt_at": iso(now), "attempts": 0, "error_code": None, "error": None}
+    if status is Generation.FAILED and remote_id and remote_state in (None, "complete"):
+        turned(connection, id_, status, Turn.RESUMED, now, deadline_at=iso(deadline), **columns)
+        return Turn.RESUMED
+    connection.execute(
+        "INSERT INTO earlier_bookings (generation_id, folder, rule, booked, price, booked_at)"
+        " SELECT id, folder, rule, booked, price, booked_at FROM generations WHERE id = ? AND booked_at IS NOT NULL",
+        (id_,),
+    )
+    columns |= {"booked": None, "booked_at": None, "price": None, "approved": 0, "again": 1}
+    turned(connection, id_, status, Turn.RETRIED, now, **columns)
+    return Turn.RETRIED
+
+
+def _wait_again(connection: sqlite3.Connection, id_: int, now: float, deadline: float) -> Turn | None:
+    taken = connection.execute(
+        "SELECT 1 FROM generations AS mine JOIN generations AS other USING (folder, rule, path)"  # noqa: S608  marks only
+        f" WHERE mine.id = ? AND other.status IN ({', '.join('?' * len(OPEN))}) LIMIT 1",
+        (id_, *OPEN),
+    ).fetchone()
+    trigger = "SELECT file FROM generation_inputs WHERE generation_id = ? AND role = 'input'"
+    if taken or not recheck(connection, f"id IN ({trigger})", id_):
+        return None
+    turned(
+        connection, id_, Generation.FAILED, Turn.AWAITS, now, deadline_at=iso(deadline), error_code=None, error=None
+    )  # fmt: skip
+    return Turn.AWAITS
+
+
+def hurry_generations(connection: sqlite3.Connection, now: float) -> None:
+    """The clock was set back: what would be due later is due now; what is held back waits for the next day at most."""
+    connection.execute(
+        "UPDATE generations SET next_attempt_at = ? WHERE status IN ('queued', 'running') AND next_attempt_at > ?",
+        (iso(now), iso(now)),
+    )
+    connection.execute(
+        "UPDATE generations SET next_attempt_at = ? WHERE status = 'blocked' AND next_attempt_at > ?",
+        (iso(day_after(now)), iso(day_after(now))),
+    )
+
+
 def _over(
     connection: sqlite3.Connection, job: Firing, price: float | None, limits: Iterable[Limits], now: float
 ) -> Held | None:
     """Which limit it would break, if any."""
     for limit in limits:
-        scope = ("", ()) if limit.of is None else (" AND folder = ? AND rule = ?", (job.folder, job.rule))
-        found = _over_amount(connection, price, limit, scope, now) or _over_burst(connection, limit, scope, now)
+        # The plus keeps SQLite to the index over the time: a rule may have fired for years.
+        scope = ("", ()) if limit.of is None else (" AND +folder = ? AND +rule = ?", (job.folder, job.rule))
+        found = _over_amount(connection, price, limit, scope, now)
+        found = found or _over_burst(connection, job, limit, scope, now)
         if found:
             return found
     return None
@@ -318,30 +388,34 @@ def _over_amount(
     return _held(connection, OVER_DAILY, message, day_after(now), now)
 
 
-def _over_burst(connection: sqlite3.Connection, limit: Limits, scope: _Scope, now: float) -> Held | None:
-    """Once more than `burst` came within a minute, all that comes is held until a minute has brought none."""
+def _over_burst(connection: sqlite3.Connection, job: Firing, limit: Limits, scope: _Scope, now: float) -> Held | None:
+    """Once more than `burst` came within a minute, all that comes is held until a minute has brought none. What was
+    queued together came together, however long Layer takes for each."""
     if limit.burst is None:
-        return None
-    since, (where, values) = iso(now - BURST_S), scope
-    fired = connection.execute(
-        f"SELECT count(*) FROM generations WHERE booked_at >= ? AND approved = 0{where}",  # noqa: S608  ours alone
-        (since, *values),
-    ).fetchone()[0]
-    tripped = connection.execute(
-        "SELECT 1 FROM generations WHERE status = 'blocked' AND error_code = ? AND updated_at >= ?"  # noqa: S608
-        f"{where} LIMIT 1",
-        (BURST, since, *values),
-    ).fetchone()
-    if fired < limit.burst and not tripped:
         return None
     of = "" if limit.of is None else f" of rule {limit.of}"
     message = f"more than {limit.burst} generations{of} at once (burst): this one waits for `layerwatch approve`"
+    since, (where, values) = iso(now - BURST_S), scope
+    ((queued_at,),) = connection.execute("SELECT queued_at FROM generations WHERE id = ?", (job.id,))
+    queued_since = iso(seconds(queued_at) - BURST_S)
+    ((fired,),) = connection.execute(
+        f"SELECT count(*) FROM (SELECT id FROM generations WHERE booked_at >= ? AND approved = 0{where} UNION"  # noqa: S608
+        " SELECT id FROM generations WHERE booked_at IS NOT NULL AND queued_at BETWEEN ? AND ?"
+        f" AND approved = 0{where})",
+        (since, *values, queued_since, queued_at, *values),
+    )
+    tripped = connection.execute(
+        f"{_BLOCKED_SINCE} AND error = ?{where} LIMIT 1",
+        (BURST, since, message, *values),
+    ).fetchone()
+    if fired < limit.burst and not tripped:
+        return None
     return Held(BURST, message, None, first=tripped is None)
 
 
 def _held(connection: sqlite3.Connection, code: str, message: str, until: float | None, now: float) -> Held:
     before = connection.execute(
-        "SELECT 1 FROM generations WHERE status = 'blocked' AND error_code = ? AND updated_at >= ? LIMIT 1",
+        f"{_BLOCKED_SINCE} LIMIT 1",
         (code, iso(day_of(now))),
     ).fetchone()
     return Held(code, message, until, first=before is None)
@@ -350,7 +424,7 @@ def _held(connection: sqlite3.Connection, code: str, message: str, until: float 
 def _booked(connection: sqlite3.Connection, scope: _Scope, now: float) -> float:
     where, values = scope
     ((spent,),) = connection.execute(
-        f"SELECT coalesce(sum(booked), 0) FROM generations WHERE booked_at >= ?{where}",  # noqa: S608  ours alone
+        f"SELECT coalesce(sum(booked), 0) FROM ({BOOKINGS}) WHERE booked_at >= ?{where}",  # noqa: S608  ours alone
         (iso(day_of(now)), *values),
     )
     return float(spent)

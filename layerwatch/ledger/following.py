@@ -1,13 +1,12 @@
 """Generations that Layer works on: polled, their results written down before they can be seen, and ended."""
 
-import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from layerwatch.ledger.deliveries import queue_delivery
-from layerwatch.ledger.store import Store, to_path, to_text
+from layerwatch.ledger.store import Store, to_json, to_path, to_text
 from layerwatch.ledger.times import iso, seconds
 from layerwatch.ledger.turning import guard, turned
 from layerwatch.states import Generation, Turn
@@ -88,11 +87,12 @@ class FollowingTable:
         message: str | None = None,
         remote_state: str | None = None,
     ) -> None:
-        """Look again at `due`."""
+        """Look again at `due`. What Layer has said of it once stays said."""
+        columns = {} if remote_state is None else {"remote_state": remote_state}
         with self._store.write() as connection:
             guard(
                 connection, job.id, Generation.RUNNING, job.claim, claim=None, next_attempt_at=iso(due),
-                attempts=attempts, error_code=code, error=message, remote_state=remote_state or job.remote_state,
+                attempts=attempts, error_code=code, error=message, **columns,
             )  # fmt: skip
 
     def fetching(self, job: Following) -> None:
@@ -130,7 +130,7 @@ class FollowingTable:
             columns: dict[str, Any] = {} if price is None else {"price": price, "booked": price}
             turned(
                 connection, job.id, Generation.RUNNING, Turn.COMPLETED, now, claim=job.claim,
-                detail=f"{len(outputs)} results", outputs=json.dumps(outputs, ensure_ascii=False),
+                detail=f"{len(outputs)} results", outputs=to_json(outputs),
                 remote_state="complete", completed_at=completed_at or iso(now), next_attempt_at=None, error_code=None,
                 error=None, attempts=0, **columns,
             )  # fmt: skip

@@ -128,9 +128,13 @@ CREATE TABLE notes (             -- facts about the daemon itself: key, JSON
 
 _SECOND = """
 DROP INDEX files_begun;
-ALTER TABLE files ADD COLUMN planning TEXT CHECK (planning IN ('pending', 'again'));  -- the rules have not seen it yet
+-- Put before the rules: for the first time, once more since something beside it changed, or to be fired anew.
+ALTER TABLE files ADD COLUMN planning TEXT CHECK (planning IN ('pending', 'recheck', 'again'));
+ALTER TABLE files ADD COLUMN marks INTEGER NOT NULL DEFAULT 0;   -- how often that was asked for: the last one counts
+ALTER TABLE files ADD COLUMN found INTEGER NOT NULL DEFAULT 0;   -- grows: of a path's versions the largest is there
 ALTER TABLE files ADD COLUMN rule_key TEXT;    -- below its folder, case folded: what rules look for; NULL without rules
 ALTER TABLE files ADD COLUMN origin INTEGER REFERENCES generations (id);  -- whose result it is
+CREATE INDEX files_found ON files (found);
 CREATE INDEX files_planning ON files (id) WHERE planning IS NOT NULL;
 CREATE INDEX files_rule_key ON files (folder, rule_key) WHERE rule_key IS NOT NULL;
 
@@ -139,7 +143,9 @@ ALTER TABLE generations ADD COLUMN key TEXT;   -- rule, path, input hashes: fire
 ALTER TABLE generations ADD COLUMN target TEXT;        -- the model's or workflow's id
 ALTER TABLE generations ADD COLUMN sidecars TEXT;      -- JSON: prompt and parameters as they lay beside the file
 ALTER TABLE generations ADD COLUMN depth INTEGER NOT NULL DEFAULT 1;      -- in a chain of rules
+ALTER TABLE generations ADD COLUMN again INTEGER NOT NULL DEFAULT 0;      -- a person wants it, fired before or not
 ALTER TABLE generations ADD COLUMN approved INTEGER NOT NULL DEFAULT 0;   -- a person lets it pass the budget
+ALTER TABLE generations ADD COLUMN queued_at TEXT;     -- since when it is ready to be fired, whatever happened then
 ALTER TABLE generations ADD COLUMN booked REAL;        -- Creative Units held against the budget
 ALTER TABLE generations ADD COLUMN booked_at TEXT;     -- the day that counts
 ALTER TABLE generations ADD COLUMN remote_state TEXT CHECK (remote_state IN ('complete', 'failed', 'cancelled'));
@@ -151,6 +157,9 @@ CREATE UNIQUE INDEX generations_key ON generations (key);
 CREATE INDEX generations_path ON generations (folder, rule, path);
 CREATE INDEX generations_status ON generations (status, next_attempt_at);
 CREATE INDEX generations_booked ON generations (booked_at) WHERE booked_at IS NOT NULL;
+CREATE INDEX generations_together ON generations (queued_at) WHERE booked_at IS NOT NULL;
+CREATE INDEX generations_blocked ON generations (updated_at) WHERE status = 'blocked';
+CREATE INDEX generations_deadline ON generations (deadline_at) WHERE status = 'waiting';
 CREATE INDEX generation_inputs_file ON generation_inputs (file);
 
 CREATE TABLE generation_needs (  -- what a waiting generation waits for
@@ -162,6 +171,16 @@ CREATE TABLE generation_needs (  -- what a waiting generation waits for
   PRIMARY KEY (generation_id, role)
 ) WITHOUT ROWID;
 CREATE INDEX generation_needs_key ON generation_needs (key);
+
+CREATE TABLE earlier_bookings (  -- of generations that were fired anew since; `booked` holds the last firing's alone
+  generation_id INTEGER NOT NULL REFERENCES generations (id) ON DELETE CASCADE,
+  folder TEXT NOT NULL,
+  rule TEXT NOT NULL,
+  booked REAL NOT NULL,          -- Creative Units
+  price REAL,
+  booked_at TEXT NOT NULL
+);
+CREATE INDEX earlier_bookings_at ON earlier_bookings (booked_at);
 
 CREATE TABLE results (           -- files that generations brought; known before they can be seen
   generation_id INTEGER NOT NULL REFERENCES generations (id) ON DELETE CASCADE,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from layerwatch.ledger.firing import BOOKINGS
 from layerwatch.ledger.reports import HistoryLine
 from layerwatch.ledger.store import Store, to_path, to_text
 from layerwatch.states import Generation
@@ -125,7 +126,7 @@ class Stories:
     def needs(self, id_: int) -> list[NeedRow]:
         """What it waits for."""
         rows = self._store.rows("SELECT role, glob, optional FROM generation_needs WHERE generation_id = ?", id_)
-        return [NeedRow(role, glob, bool(optional)) for role, glob, optional in rows]
+        return [NeedRow(role, to_path(glob), bool(optional)) for role, glob, optional in rows]
 
     def request(self, id_: int) -> dict[str, Any] | None:
         """The body as it was sent, or was to be."""
@@ -154,11 +155,10 @@ class Stories:
     def spend(self, since: str | None = None) -> list[Spend]:
         """By day (UTC), folder and rule, the latest day first."""
         rows = self._store.rows(
-            "SELECT substr(booked_at, 1, 10), folder, rule, count(*), coalesce(sum(price), 0), coalesce(sum(booked), 0)"
-            " FROM generations WHERE booked_at IS NOT NULL AND (booked_at >= ? OR ? IS NULL)"
-            " GROUP BY 1, 2, 3 ORDER BY 1 DESC, 2, 3",
-            since, since,
-        )  # fmt: skip
+            "SELECT substr(booked_at, 1, 10), folder, rule, count(*), coalesce(sum(price), 0), sum(booked)"  # noqa: S608
+            f" FROM ({BOOKINGS}) WHERE booked_at >= ? GROUP BY 1, 2, 3 ORDER BY 1 DESC, 2, 3",
+            since or "",
+        )
         return [Spend(*row) for row in rows]
 
     # --- for an audit -------------------------------------------------------------------------------------------------

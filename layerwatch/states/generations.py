@@ -5,7 +5,7 @@
     submitting --not_started--> queued         submitting --held--> blocked         submitting --lost--> unknown
     unknown --refired--> queued         unknown --adopted--> running         unknown --dropped--> cancelled
     running --failed--> failed --retried--> queued       running --cancelled--> cancelled --retried--> queued
-    failed --resumed--> running
+    failed --resumed--> running         failed --awaits--> waiting       cancelled --ready--> queued
     waiting --failed--> failed          queued --failed--> failed            submitting --failed--> failed
     waiting --superseded--> cancelled   queued --superseded--> cancelled     blocked --superseded--> cancelled
 
@@ -36,8 +36,8 @@ class Generation(StrEnum):
 class Turn(StrEnum):
     """What happens to a generation; `history.event`."""
 
-    AWAITS = "awaits"  # a rule fits, and not all of its inputs are there
-    READY = "ready"  # all are
+    AWAITS = "awaits"  # a rule fits, and not all of its inputs are there; or a person: wait for them once more
+    READY = "ready"  # all are; or what had superseded it is gone again
     HELD = "held"  # the budget, or the workspace's balance, does not allow it now
     APPROVED = "approved"  # a person does
     RELEASED = "released"  # what held it back is over: a new day
@@ -92,8 +92,12 @@ _TURNS = MappingProxyType(
             Turn.ADOPTED: Generation.RUNNING,
             Turn.DROPPED: Generation.CANCELLED,
         },
-        Generation.FAILED: {Turn.RETRIED: Generation.QUEUED, Turn.RESUMED: Generation.RUNNING},
-        Generation.CANCELLED: {Turn.RETRIED: Generation.QUEUED},
+        Generation.FAILED: {
+            Turn.RETRIED: Generation.QUEUED,
+            Turn.RESUMED: Generation.RUNNING,
+            Turn.AWAITS: Generation.WAITING,
+        },
+        Generation.CANCELLED: {Turn.RETRIED: Generation.QUEUED, Turn.READY: Generation.QUEUED},
         Generation.COMPLETE: {},
     }
 )

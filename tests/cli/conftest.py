@@ -101,11 +101,14 @@ class Place:
             ledger.files.save_progress(job, sent)
         return job
 
-    def upload(self, ledger: Ledger, file_id: str = "f1d00000-0000-4000-8000-000000000001") -> Job:
+    def upload(
+        self, ledger: Ledger, file_id: str = "f1d00000-0000-4000-8000-000000000001", rule_key: str | None = None
+    ) -> Job:
         job = self.claim(ledger)
         ledger.files.uploaded(
-            job, Event.STORED, time.time(), file_id=file_id, workspace_id=WORKSPACE, verified="crc32c"
-        )
+            job, Event.STORED, time.time(), file_id=file_id, workspace_id=WORKSPACE, verified="crc32c",
+            rule_key=rule_key,
+        )  # fmt: skip
         return job
 
     def fault(self, ledger: Ledger, error: JobError, detail: str = "") -> Job:
@@ -133,13 +136,15 @@ class Place:
     # --- generations --------------------------------------------------------------------------------------------------
 
     def input(self, ledger: Ledger, name: str = "a.png", content: bytes | None = None) -> Input:
-        """An uploaded file."""
+        """An uploaded file that the rules have seen."""
         id_ = self.record(ledger, name, os.fsencode(name) if content is None else content).id
-        self.upload(ledger, f"f1d00000-0000-4000-8000-{id_:012}")
+        self.upload(ledger, f"f1d00000-0000-4000-8000-{id_:012}", rule_key=name)
         row = ledger.reports.file(id_)
         assert row is not None
         assert row.hash is not None
         assert row.file_id is not None
+        (seen,) = (each for each in ledger.planning.pending(["concepts"], 99) if each.id == id_)
+        ledger.planning.plan(seen, [], time.time())
         return Input(id_, row.folder, row.path, row.hash, row.file_id, 0)
 
     def plan(

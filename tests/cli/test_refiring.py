@@ -237,24 +237,25 @@ def test_what_has_waited_in_vain_is_planned_again_and_never_fired_as_it_is(place
     assert outcomes(retried(place, "g1")) == {1: "planned_again"}
     assert ledger.firing.claim("claim", time.time()) is None
     (pending,) = ledger.planning.pending(["concepts"], 9)
-    assert (pending.id, pending.again) == (1, True)
-    assert "its rule looks for its inputs again" in told(place, "g1")[0]
+    assert (pending.id, pending.again, pending.recheck) == (1, False, True)
+    assert ledger.stories.counts()["waiting"] == 1
 
 
-def test_but_not_where_that_would_pay_for_another_one_once_more(place: Place, ledger: Ledger) -> None:
+def test_which_pays_for_no_other_one_once_more(place: Place, ledger: Ledger) -> None:
     trigger = place.input(ledger)
     place.plan(ledger, trigger, rule="upscale")
     ledger.firing.book(place.take(ledger), {}, 3, [], time.time())
     id_ = place.plan(ledger, trigger, Missing("depth", "d.png", "d.png", optional=False))
     ledger.planning.give_up(id_, time.time())
-    (line,) = told(place, f"g{id_}", exit_code=1)
-    assert line.endswith("its file would fire g1 again as well; to do that, `layerwatch retry --again` with the file")
-    assert ledger.planning.pending(["concepts"], 9) == []
+    (line, *_) = told(place, f"g{id_}")
+    assert "its rule looks for its inputs again" in line
+    (pending,) = ledger.planning.pending(["concepts"], 9)
+    assert not pending.again
 
 
-def test_nor_where_a_newer_version_took_its_place(place: Place, ledger: Ledger) -> None:
+def test_but_not_where_a_newer_version_took_its_place(place: Place, ledger: Ledger) -> None:
     id_ = in_vain(place, ledger)
-    place.record(ledger, "a.png", b"newer", ago_s=-1)
+    place.input(ledger, content=b"newer")
     assert outcomes(retried(place, f"g{id_}", exit_code=1)) == {id_: "replaced"}
 
 

@@ -435,6 +435,6 @@ batch_size = 1
         assert terminal.end() == 0
     said = "\n".join(terminal.seen())
     assert "• concepts/a.png generation g1 started, inference\n" in said
-    assert "✓ concepts/a.png generation g1 complete, 1 results, 2.5 Creative Units" in said
+    assert "✓ concepts/a.png generation g1 complete, 1 result, 2.5 Creative Units" in said
     assert "generations: 1 complete, 2.5 Creative Units" in said.replace("\n", " ")
     assert "units today" not in said

@@ -1,19 +1,39 @@
 """What the ledger's tests record, and how they look at what was written without asking the ledger."""
 
 import hashlib
+import os
+import re
 import sqlite3
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from layerwatch.errors import Code, Final, JobError, NewUrl, Superseded, TryAgain
-from layerwatch.ledger import FolderState, Job, Ledger, Recorded, Refusal, Session, Version
+from layerwatch.ledger import (
+    Firing,
+    FolderState,
+    Following,
+    Held,
+    Input,
+    Job,
+    Ledger,
+    Limits,
+    Missing,
+    Plan,
+    Recorded,
+    Refusal,
+    Session,
+    Version,
+)
+from layerwatch.rules import key_of
 from layerwatch.source import Digest, Identity
-from layerwatch.states import Event, judge
+from layerwatch.states import Event, Generation, Turn, judge, turn
 
 T0 = 1_750_000_000.0
 WORKSPACE = "workspace-1"
@@ -73,6 +93,121 @@ def stored(ledger: Ledger, job: Job, now: float = T0, *, file_id: str = "file-1"
     ledger.files.uploaded(job, event, now, file_id=file_id, workspace_id=workspace, verified=verified, aftermath=False)
 
 
+# --- generations ------------------------------------------------------------------------------------------------------
+
+RULE = "restyle"
+GENERATIONS = (
+    "generations",
+    "generation_inputs",
+    "generation_needs",
+    "earlier_bookings",
+    "results",
+    "deliveries",
+)
+
+
+def arrive(ledger: Ledger, path: str = "/drop/a.png", content: bytes = b"a", now: float = T0, **more: Any) -> int:
+    """A version of a file, found and uploaded, in a folder that has rules; its id."""
+    found = replace(version(path, content), **more)
+    (recorded,) = ledger.files.record([found], now)
+    put(ledger, now)
+    return recorded.id
+
+
+def put(ledger: Ledger, now: float = T0) -> None:
+    """Upload all that is queued."""
+    while job := ledger.files.claim("uploader", WORKSPACE, now):
+        event = Event.REUSED if job.twin else Event.STORED
+        ledger.files.uploaded(
+            job,
+            event,
+            now,
+            file_id=job.twin.file_id if job.twin else f"file-{job.id}",
+            workspace_id=WORKSPACE,
+            verified="crc32c",
+            rule_key=key_of(job.path.removeprefix("/drop/")),
+        )
+
+
+def shown(ledger: Ledger, id_: int) -> Input:
+    """An uploaded file, as the rules see it now."""
+    (found,) = ledger.planning._inputs("WHERE files.id = ?", id_)
+    return found
+
+
+def planned_for(trigger: Input, *, missing: str | tuple[Missing, ...] = (), **more: Any) -> Plan:
+    """What a rule makes of it; `missing` may be a role alone."""
+    if isinstance(missing, str):
+        missing = (Missing(missing, f"*_{missing}.png", f"a_{missing}.png", optional=False),)
+    facts: dict[str, Any] = {"rule": RULE, "kind": "inference", "target": "model", "companions": {}, "sidecars": {}}
+    return replace(Plan(trigger=trigger, missing=missing, **facts), **more)
+
+
+def queue(ledger: Ledger, *names: str, now: float = T0, rule: str = RULE) -> list[int]:
+    """A generation for a file of each of these names, ready to be fired; their ids."""
+    ids = []
+    for name in names or ("a",):
+        seen = shown(ledger, arrive(ledger, f"/drop/{name}.png", os.fsencode(f"{name}, {rule}"), now))
+        ids += [each.id for each in ledger.planning.plan(seen, [planned_for(seen, rule=rule)], now)]
+    return ids
+
+
+def taken(ledger: Ledger, now: float = T0, claim: str = "runner") -> Firing:
+    job = ledger.firing.claim(claim, now)
+    assert job is not None
+    return job
+
+
+def book(ledger: Ledger, job: Firing, price: float | None = None, now: float = T0, *limits: Limits) -> Held | None:
+    return ledger.firing.book(job, {"prompt": "oil"}, price, limits, now)
+
+
+def accept(ledger: Ledger, job: Firing, now: float = T0, price: float | None = None, remote_id: str = "") -> None:
+    ledger.firing.accepted(job, remote_id or f"remote-{job.id}", now, price=price, poll_at=now + 3, deadline=now + 3600)
+
+
+def running(ledger: Ledger, now: float = T0, price: float | None = None) -> Following:
+    """Take what is due first, fire it, and take it again to be followed."""
+    job = taken(ledger, now)
+    assert book(ledger, job, price, now) is None
+    accept(ledger, job, now)
+    return followed(ledger, now + 3)
+
+
+def followed(ledger: Ledger, now: float = T0, claim: str = "follower") -> Following:
+    job = ledger.following.claim(claim, now)
+    assert job is not None
+    return job
+
+
+def status_of(ledger: Ledger, id_: int) -> str:
+    row = ledger.stories.one(id_)
+    assert row is not None
+    return row.status
+
+
+def events_of(ledger: Ledger, id_: int) -> list[str]:
+    return [line.event for line in ledger.stories.history(id_)]
+
+
+def replayed(ledger: Ledger, id_: int) -> Generation | None:
+    """The status that its history leads to."""
+    status: Generation | None = None
+    for line in ledger.stories.history(id_):
+        if line.event != "delivered":
+            status = turn(status, Turn(line.event))
+        assert line.status == status
+    return status
+
+
+def all_there_is(path: str) -> list[list[tuple[Any, ...]]]:
+    """What is written in every table that generations have a part in."""
+    return everything(path) + [raw(path, f"SELECT * FROM {table} ORDER BY 1, 2") for table in GENERATIONS]
+
+
+# --- looked at from outside -------------------------------------------------------------------------------------------
+
+
 def raw(path: str, question: str, *values: object) -> list[tuple[Any, ...]]:
     """An answer from any other SQLite tool."""
     with closing(sqlite3.connect(path)) as connection:
@@ -82,6 +217,37 @@ def raw(path: str, question: str, *values: object) -> list[tuple[Any, ...]]:
 def everything(path: str) -> list[list[tuple[Any, ...]]]:
     """All that is written in the tables of files."""
     return [raw(path, f"SELECT * FROM {table} ORDER BY 1") for table in ("files", "history", "sessions")]
+
+
+_WALKS = re.compile(
+    # Two indexes hold what is to be done and nothing else.
+    r"^SCAN (?!CONSTANT|folders|\(|\w+ USING INDEX (files_planning|deliveries_due))|"
+    r"files_status \(status=\?\)|_path \(folder=\? AND rule=\?\)|_key \(folder=\?\)"
+)
+
+
+def scans(ledger: Ledger, ask: Callable[[Ledger], object]) -> list[str]:
+    """Where it makes SQLite walk through a large part of a large table: from end to end, or all that was uploaded, or
+    all that a rule ever fired."""
+    connection = ledger._store.connection
+    asked: list[str] = []
+    connection.set_trace_callback(asked.append)
+    try:
+        ask(ledger)
+    finally:
+        connection.set_trace_callback(None)
+    steps = [
+        step
+        for statement in asked
+        if statement[:5] not in ("BEGIN", "COMMI", "ROLLB")
+        for step in _steps(connection, statement)
+    ]
+    assert steps
+    return [step for step in steps if _WALKS.search(step)]
+
+
+def _steps(connection: sqlite3.Connection, statement: str) -> list[str]:
+    return [str(step) for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
 
 
 def in_namespace(mount: str, script: str, *arguments: str) -> list[str]:

@@ -17,6 +17,6 @@ def path(tmp_path: Path) -> str:
 
 @pytest.fixture
 def ledger(path: str) -> Iterator[Ledger]:
-    """A ledger that knows a folder `drop`, which is being watched."""
-    with Ledger(path) as ledger:
+    """A ledger that knows a folder `drop`, which is being watched. No power is cut while it is tested."""
+    with Ledger(path, durable=False) as ledger:
         yield watched(ledger)
