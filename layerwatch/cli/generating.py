@@ -26,6 +26,7 @@ def document(now: Situation) -> dict[str, Any]:
         "running": {"count": len(running), "oldest": row_document(running[0]) if running else None},
         "failed_generations": [_with_advice(row) for row in _some(now, Generation.FAILED)],
         "spend_today": today(now),
+        "deliveries": now.ledger.deliveries.counts(),
     }
 
 
@@ -72,6 +73,9 @@ def _with_advice(row: GenerationRow) -> dict[str, Any]:
 
 def counts(out: Page, now: Situation) -> Iterator[str]:
     """How many of each there are, and today's spend; nothing where nothing was ever to be generated."""
+    made = now.ledger.deliveries.counts()
+    if any(made.values()):
+        yield f"actions   {made['pending']} to be tried again, {made['failed']} given up: `layerwatch show` has their output"
     counted = now.ledger.stories.counts()
     if not any(counted.values()) and not any(folder.rules for folder in now.settings.folders):
         return

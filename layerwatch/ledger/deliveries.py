@@ -56,6 +56,13 @@ class Deliveries:
         )
         return bool(self._store.rows(asked, iso(now)))
 
+    def counts(self) -> dict[str, int]:
+        """How many are to be made still, and how many were given up."""
+        counted = dict(
+            self._store.rows("SELECT status, count(*) FROM deliveries WHERE status <> 'done' GROUP BY status")
+        )
+        return {status: counted.get(status, 0) for status in ("pending", "failed")}
+
     def ended(self, job: Delivery, now: float, *, done: bool, detail: str) -> None:
         """It is done, or given up."""
         self._move(job, "done" if done else "failed", None, detail, now)

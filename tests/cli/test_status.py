@@ -66,7 +66,7 @@ def test_json_has_all_of_it_under_the_ledgers_names(place: Place, ledger: Ledger
     assert told.keys() == {
         "daemon", "hold", "free_bytes", "clock", "counts", "folders", "in_flight", "oldest_queued", "candidates",
         "troubled", "failed", "generations", "waiting", "blocked", "unknown", "running", "failed_generations",
-        "spend_today",
+        "spend_today", "deliveries",
     }  # fmt: skip
     assert told["daemon"] == {"running": False, "pid": None, "version": None, "once": None}
     assert told["counts"] == {"queued": 1, "uploading": 1, "uploaded": 0, "failed": 0, "skipped": 0}
