@@ -75,7 +75,7 @@ def counts(out: Page, now: Situation) -> Iterator[str]:
     """How many of each there are, and today's spend; nothing where nothing was ever to be generated."""
     made = now.ledger.deliveries.counts()
     if any(made.values()):
-        yield f"actions   {made['pending']} to be tried again, {made['failed']} given up: `layerwatch show` has their output"
+        yield f"actions   {made['pending']} to be tried again, {made['failed']} given up: `layerwatch show` tells more"
     counted = now.ledger.stories.counts()
     if not any(counted.values()) and not any(folder.rules for folder in now.settings.folders):
         return

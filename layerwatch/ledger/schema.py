@@ -156,10 +156,9 @@ ALTER TABLE generations ADD COLUMN deadline_at TEXT;   -- of waiting for inputs,
 CREATE UNIQUE INDEX generations_key ON generations (key);
 CREATE INDEX generations_path ON generations (folder, rule, path);
 CREATE INDEX generations_status ON generations (status, next_attempt_at);
-CREATE INDEX generations_blocked ON generations (error_code, updated_at) WHERE status = 'blocked';
 CREATE INDEX generations_booked ON generations (booked_at) WHERE booked_at IS NOT NULL;
 CREATE INDEX generations_together ON generations (queued_at) WHERE booked_at IS NOT NULL;
-CREATE INDEX generations_blocked ON generations (updated_at) WHERE status = 'blocked';
+CREATE INDEX generations_blocked ON generations (error_code, updated_at) WHERE status = 'blocked';
 CREATE INDEX generations_deadline ON generations (deadline_at) WHERE status = 'waiting';
 CREATE INDEX generation_inputs_file ON generation_inputs (file);
 
