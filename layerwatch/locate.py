@@ -1,12 +1,11 @@
 """Where the configuration and the ledger are. Standard library only: `push` must not pay for the settings models.
 
-Reads the environment when asked, never at import; makes no directory and opens no file.
+Reads the environment when asked, never at import; makes no directory and opens no file. Imports what it raises only
+when it does.
 """
 
 import os
 from collections.abc import Mapping
-
-from layerwatch.errors import Problem, UserError
 
 CONFIG_VARIABLE = "LAYERWATCH_CONFIG"
 LEDGER_VARIABLE = "LAYERWATCH_LEDGER__PATH"
@@ -23,12 +22,12 @@ def find_config(explicit: str | None = None) -> str:
     for place in places:
         if os.path.exists(place):
             return place
-    raise UserError(Problem("config.toml", f"no configuration file; looked in {', '.join(places)}", INIT))
+    raise _fault("config.toml", f"no configuration file; looked in {', '.join(places)}", INIT)
 
 
 def _existing(path: str, named_by: str) -> str:
     if not os.path.exists(path):
-        raise UserError(Problem(path or "''", f"no such file, but {named_by} names it", INIT))
+        raise _fault(path or "''", f"no such file, but {named_by} names it", INIT)
     return path
 
 
@@ -49,7 +48,7 @@ def default_ledger_path() -> str:
     if not state:
         state = os.path.join(_base_directory("XDG_STATE_HOME", "~/.local/state"), "layerwatch")
     if not os.path.isabs(state):
-        raise UserError(Problem("ledger.path", "this user has no home directory", "set path under [ledger]"))
+        raise _fault("ledger.path", "this user has no home directory", "set path under [ledger]")
     return os.path.join(state, "ledger.db")
 
 
@@ -69,3 +68,9 @@ def anchored(path: str, config: str) -> str:
     joined = os.path.join(os.path.dirname(os.path.abspath(config)), expanded)
     # Behind a symbolic link `..` is not what its spelling says: only the kernel may resolve it.
     return joined if ".." in joined.split("/") else os.path.normpath(joined)
+
+
+def _fault(where: str, reason: str, fix: str) -> Exception:
+    from layerwatch.errors import Problem, UserError
+
+    return UserError(Problem(where, reason, fix))

@@ -3,6 +3,7 @@
 Each uploader has a pipeline of its own; the ledger sees to it that no two ever work on the same file.
 """
 
+import os
 import random
 import traceback
 import uuid
@@ -49,6 +50,7 @@ class Shared:
     tell: Tell
     max_attempts: int
     workspace_id: str
+    pushes: range | None = None  # nothing but what was pushed under these numbers
 
 
 _Outcome = Uploaded | Twin | Stopped | LostClaim | JobError
@@ -82,12 +84,14 @@ class Pipeline:
     def _claim(self, given: Pass | None) -> Job | None:
         """A file to upload; without leave to ask Layer, one that needs only the storage."""
         gate = self._shared.gate
-        if given is None and not gate.lets_begun_go_on:
+        pushes = self._shared.pushes
+        if given is None and (pushes is not None or not gate.lets_begun_go_on):
             return None
         job = None
         try:
             claim = uuid.uuid4().hex
-            job = self._files.claim(claim, self._shared.workspace_id, self._tools.wall(), begun=given is None)
+            now, begun = self._tools.wall(), given is None
+            job = self._files.claim(claim, self._shared.workspace_id, now, begun=begun, pushes=pushes)
         finally:
             if given and job is None:
                 gate.unused(given)
@@ -197,7 +201,7 @@ class Pipeline:
             file_id=file_id,
             workspace_id=shared.workspace_id,
             verified=verified,
-            aftermath=policy.wanted,
+            aftermath=policy.wanted and not job.outside,
             rule_key=key_of(self._relative(job)) if policy.rules else None,
             deliver=policy.tells,
         )
@@ -248,6 +252,8 @@ class Pipeline:
         self._shared.tell(Notice(event, f"{name} {text}", level, facts))
 
     def _relative(self, job: Job | Finishing) -> str:
+        if isinstance(job, Job) and job.outside:
+            return os.path.basename(job.path)  # as rules see it
         return job.path.removeprefix(self._shared.root(job.folder)).lstrip("/")
 
 

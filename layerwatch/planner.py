@@ -94,6 +94,8 @@ class Planner:
     # --- what there is ------------------------------------------------------------------------------------------------
 
     def _relative(self, of: Input | GenerationRow) -> str | None:
+        if isinstance(of, Input) and of.outside:
+            return os.path.basename(of.path)
         root = self.root(of.folder).rstrip("/")
         relative = of.path.removeprefix(f"{root}/")
         return None if relative == of.path else relative  # None: the folder is somewhere else now

@@ -1,5 +1,6 @@
 """What paying and following share: what they work with, how they keep to the gate, how they record and tell."""
 
+import os
 import random
 import traceback
 from collections.abc import Callable, Mapping
@@ -42,6 +43,8 @@ class Site:
         """Where the file that the rule matched lies below its folder; None if that is somewhere else now."""
         if job.folder not in self.folders:
             return None
+        if job.outside:
+            return os.path.basename(job.path)
         root = self.root(job.folder).rstrip("/")
         relative = job.path.removeprefix(f"{root}/")
         return None if relative == job.path else relative

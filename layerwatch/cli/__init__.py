@@ -10,6 +10,7 @@ from layerwatch.errors import EnvironmentProblem, LedgerTrouble, UserError
 
 COMMANDS = {
     "run": "Watch, upload, fire rules, until told to stop.",
+    "push": "Name files to upload, from a hook or by hand.",
     "status": "What is going on: counts, what is in flight, what waits and why.",
     "ls": "List the ledger.",
     "show": "The whole story of a file or a generation: why is it (not) there?",

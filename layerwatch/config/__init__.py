@@ -3,6 +3,7 @@
 Importing it reads nothing; `load` does, and either returns `Settings` or raises one `UserError` with every fault.
 """
 
+from layerwatch.config.checks import PUSHED
 from layerwatch.config.loading import load
 from layerwatch.config.settings import (
     Action,
@@ -20,6 +21,7 @@ from layerwatch.config.settings import (
 )
 
 __all__ = [
+    "PUSHED",
     "Action",
     "AfterUpload",
     "Api",

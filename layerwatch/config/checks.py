@@ -13,6 +13,7 @@ from layerwatch.config.faults import Fault
 from layerwatch.config.lines import Loc
 
 Found: TypeAlias = Iterator[tuple[Loc, Fault]]
+PUSHED = "pushed"  # in the ledger, the folder of files that were pushed and lie in none
 
 
 def check(values: Mapping[str, Any]) -> Found:
@@ -25,6 +26,9 @@ def check(values: Mapping[str, Any]) -> Found:
     yield from _same_names(folders)
     yield from _placed(values, folders)
     for loc, folder in folders:
+        if folder.get("name") == PUSHED:
+            reason = f"'{PUSHED}' is the name for files that are pushed and lie in no folder"
+            yield (*loc, "name"), Fault(reason, "give the folder another name")
         yield from action_checks.check(loc, folder)
         rules = list(tables(folder, (*loc, "rules")))
         yield from _same_names(rules)

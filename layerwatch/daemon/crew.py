@@ -1,8 +1,9 @@
 """What each thread does: one per drop folder (a hung share holds up only itself), one per uploader; and, where there
 are rules or actions, one that plans, a few that fire and follow, and one that delivers.
 
-Every loop is the same: do what is due, then sleep until something is, or the bell rings. Whoever asks whether it is
-time to end shows that it is alive: so does every block that is sent, hashed or fetched.
+One more takes what `layerwatch push` names. Every loop is the same: do what is due, then sleep until something is, or
+the bell rings. Whoever asks whether it is time to end shows that it is alive: so does every block that is sent, hashed
+or fetched.
 """
 
 import os
@@ -14,7 +15,7 @@ from functools import partial
 
 from layerwatch.api import Assets, Layer, Storage, Webhook, tls_context
 from layerwatch.board import Board
-from layerwatch.config import Folder, Settings
+from layerwatch.config import PUSHED, Folder, Settings
 from layerwatch.daemon.doorbell import Doorbell
 from layerwatch.delivering import Courier
 from layerwatch.dropfolder import DropFolder
@@ -27,6 +28,7 @@ from layerwatch.pacing import Bandwidth, Gate
 from layerwatch.pipeline import Pipeline, Shared
 from layerwatch.planner import Planner
 from layerwatch.pulse import Pulse
+from layerwatch.pushed import Desk, Pushed
 from layerwatch.runner import Runner
 from layerwatch.stages import Tools
 from layerwatch.watch import Watch
@@ -34,6 +36,7 @@ from layerwatch.workbench import Kit, Site
 
 RUNNERS = 4
 IDLE_MOST_S = 5.0
+PUSHED_S = 0.5  # how often it is asked whether something was pushed: other processes do, and cannot ring
 PLAN_S = 1.0  # how often the planner looks for what has waited for too long
 TWIN_S = 1.0
 
@@ -43,7 +46,7 @@ Loop = tuple[str, Callable[[], None]]
 @dataclass
 class Crew:
     """All threads' work on one configuration, and what they share. `trouble` is told when the ledger cannot be used;
-    it waits a little."""
+    it waits a little. `only`: nothing but what was pushed under these numbers is worked on, and only uploaded."""
 
     settings: Settings
     board: Board
@@ -54,7 +57,9 @@ class Crew:
     watch: Watch
     pulse: Pulse
     allowance_s: float  # for which a thread may be silent
+    only: range | None = None
     folders: dict[str, DropFolder] = field(default_factory=dict)
+    pushed: Pushed | None = None
 
     def __post_init__(self) -> None:
         self.gate = Gate(threading.Lock())
@@ -65,11 +70,14 @@ class Crew:
     def loops(self, ledger: Ledger) -> Iterator[Loop]:
         """The threads that this configuration, and what the ledger still holds, need."""
         settings = self.settings
-        for folder in settings.folders:
-            yield f"folder {folder.name}", partial(self._folder_loop, folder)
+        yield "pushed", self._pushed_loop
         for number in range(settings.upload.workers):
             name = f"uploader {number + 1}"
             yield name, partial(self._upload_loop, name)
+        if self.only is not None:
+            return
+        for folder in settings.folders:
+            yield f"folder {folder.name}", partial(self._folder_loop, folder)
         if any(folder.rules for folder in settings.folders) or any(ledger.stories.counts().values()):
             yield "planner", self._plan_loop
             for number in range(RUNNERS):
@@ -126,6 +134,26 @@ class Crew:
                 except LedgerTrouble as error:
                     self.trouble(error)
 
+    def _pushed_loop(self) -> None:
+        stopping = self._alive("pushed")
+        with Ledger(self.settings.ledger.path) as ledger:
+            desk = Desk(
+                ledger=ledger,
+                folders=self._configured,
+                root=self._root,
+                aftermath=lambda name: policy(self._configured[name]).wanted,
+                why_no_input=self._why_no_input,
+                wall=time.time,
+                monotonic=time.monotonic,
+                stopping=stopping,
+                queued=self.doorbell.ring,
+                tell=self.tell,
+                max_size=self.settings.upload.max_file_size,
+                only=self.only,
+            )
+            self.pushed = Pushed(desk)
+            self._loop(self.pushed.step, lambda: PUSHED_S, stopping)
+
     def _upload_loop(self, name: str) -> None:
         stopping = self._alive(name)
         tools = self._tools(stopping)
@@ -175,7 +203,7 @@ class Crew:
     # --- parts --------------------------------------------------------------------------------------------------------
 
     def _root(self, name: str) -> str:
-        return os.path.realpath(self._configured[name].path)
+        return "/" if name == PUSHED else os.path.realpath(self._configured[name].path)
 
     def _tools(self, stopping: Callable[[], bool]) -> Tools:
         return Tools(
@@ -190,7 +218,7 @@ class Crew:
         )
 
     def _shared(self) -> Shared:
-        policies = {name: policy(folder) for name, folder in self._configured.items()}
+        policies = {PUSHED: Policy()} | {name: policy(folder) for name, folder in self._configured.items()}
         return Shared(
             root=self._root,
             policy=lambda name: policies[name],
@@ -199,6 +227,7 @@ class Crew:
             tell=self.tell,
             max_attempts=self.settings.upload.max_attempts,
             workspace_id=self.settings.workspace(),
+            pushes=self.only,
         )
 
     def _why_no_input(self, folder: Folder, origin: Origin) -> str | None:

@@ -68,11 +68,24 @@ class Ended:
 
 
 class Daemon:
-    """One run on one configuration. `tell` and `board` are how others see what is going on."""
+    """One run on one configuration. `tell` and `board` are how others see what is going on. With `only` it is an
+    errand: what was pushed under these numbers is uploaded, and nothing else is touched, let alone paid for.
+    `patience_s`: how long a run that ends by itself may take."""
 
-    def __init__(self, settings: Settings, *, once: bool, tell: Tell, board: Board | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        once: bool,
+        tell: Tell,
+        board: Board | None = None,
+        only: range | None = None,
+        patience_s: float | None = None,
+    ) -> None:
         self._settings = settings
         self._once = once
+        self._only = only
+        self._deadline = None if patience_s is None else time.monotonic() + patience_s
         self._outside = tell
         self._failed = 0
         self._stop = threading.Event()
@@ -82,7 +95,7 @@ class Daemon:
         self._pulse = Pulse()
         self._crew = Crew(
             settings, board or Board(), self._tell, self._ledger_trouble, self._stop, self._doorbell, self._watch,
-            self._pulse, 2 * self._notifier.watchdog_s if self._notifier.watchdog_s else ALLOWANCE_S,
+            self._pulse, 2 * self._notifier.watchdog_s if self._notifier.watchdog_s else ALLOWANCE_S, only,
         )  # fmt: skip
         self._gate = self._crew.gate
         self._threads: list[threading.Thread] = []
@@ -126,7 +139,8 @@ class Daemon:
         layer = self._crew.layer()
         try:
             workspace = layer.workspace()
-            self._check_rules(layer)
+            if self._only is None:
+                self._check_rules(layer)
         except JobError as error:
             self._refused(error)
         else:
@@ -252,8 +266,9 @@ class Daemon:
 
     def _finished(self, ledger: Ledger) -> str | None:
         """Why a run that ends by itself is over; None while it is not."""
-        folders = dict(self._crew.folders)
-        if len(folders) < len(self._settings.folders) or not all(folder.idle for folder in folders.values()):
+        if self._deadline is not None and time.monotonic() >= self._deadline and self._unfinished(ledger):
+            return "the time is over"
+        if self._only is None and not self._all_seen(ledger):
             return None
         if not self._unfinished(ledger):
             return "done"
@@ -262,8 +277,20 @@ class Daemon:
             return f"gave up: {hold.message}"
         return None
 
+    def _all_seen(self, ledger: Ledger) -> bool:
+        """Whether all that lies in the folders, and all that was pushed, has been found and decided."""
+        folders, pushed = dict(self._crew.folders), self._crew.pushed
+        return (
+            len(folders) == len(self._settings.folders)
+            and all(folder.idle for folder in folders.values())
+            and pushed is not None
+            and pushed.idle(ledger)
+        )
+
     def _unfinished(self, ledger: Ledger) -> bool:
         """In the order in which one leads to the next, so that nothing slips through between two questions."""
+        if self._only is not None:
+            return not all(outcome.settled for outcome in ledger.pushes.outcomes(self._only))
         now = time.time()
         return (
             ledger.files.unfinished()

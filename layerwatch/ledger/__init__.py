@@ -1,8 +1,8 @@
 """The SQLite ledger: the durable record of every file and every generation. The only room that knows SQL.
 
 `files` moves files; `planning`, `firing` and `following` generations; `finishing` and `deliveries` what is to be done
-beside that; `facts` keeps what the daemon knows for others to see; `reports` and `stories` answer questions. One
-`Ledger` per thread and process; they share the database without harm.
+beside that; `pushes` is what was named by hand; `facts` keeps what the daemon knows for others to see; `reports` and
+`stories` answer questions. One `Ledger` per thread and process; they share the database without harm.
 """
 
 from typing import Self
@@ -14,6 +14,7 @@ from layerwatch.ledger.finishing import Finishing, FinishingTable
 from layerwatch.ledger.firing import INSUFFICIENT, Firing, FiringTable, Held, Limits, day_after
 from layerwatch.ledger.following import Following, FollowingTable, Result
 from layerwatch.ledger.planning import Input, Missing, Origin, Plan, Planned, Planning
+from layerwatch.ledger.pushes import Outcome, Push, Pushes
 from layerwatch.ledger.reports import FileRow, HistoryLine, Reports
 from layerwatch.ledger.store import Lock, Store, holder
 from layerwatch.ledger.stories import GenerationRow, InputRow, NeedRow, Spend, Stories
@@ -45,8 +46,10 @@ __all__ = [
     "Missing",
     "NeedRow",
     "Origin",
+    "Outcome",
     "Plan",
     "Planned",
+    "Push",
     "Recorded",
     "Refusal",
     "Reports",
@@ -79,6 +82,7 @@ class Ledger:
         self.firing = FiringTable(self._store)
         self.following = FollowingTable(self._store)
         self.deliveries = Deliveries(self._store)
+        self.pushes = Pushes(self._store)
         self.facts = Facts(self._store)
         self.reports = Reports(self._store)
         self.stories = Stories(self._store)

@@ -24,7 +24,8 @@ from layerwatch.states import Event, File, Verdict, allows, move
 @dataclass(frozen=True, slots=True)
 class Version:
     """A complete file, found in a folder and hashed. `aftermath`: its folder wants something done once it is
-    uploaded. `origin`: the generation whose result it is, in a chain of rules."""
+    uploaded. `origin`: the generation whose result it is, in a chain of rules. `outside`: it was pushed for that
+    folder, and lies elsewhere."""
 
     folder: str
     path: str
@@ -33,6 +34,7 @@ class Version:
     digest: Digest
     aftermath: bool = False
     origin: int | None = None
+    outside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class Job:
     error_code: str | None
     session: Session | None
     twin: Twin | None
+    outside: bool = False
 
 
 # A version that is no more, or that could not be read, does not make what lies there now known.
@@ -123,9 +126,16 @@ _FIRST_BEGUN = f"""
   ORDER BY due.next_attempt_at, due.id LIMIT 1
 """  # noqa: S608  ours alone
 _FIRST_DUE = f"SELECT id FROM (SELECT coalesce(({_FIRST_BEGUN}), ({_ANY})) AS id) WHERE id IS NOT NULL"  # noqa: S608
+# What was pushed under these numbers, whatever is known of its folder: for whoever waits for it and works by itself.
+_FIRST_PUSHED = f"""
+  SELECT due.id FROM pushed CROSS JOIN files AS due ON due.id = pushed.file
+  WHERE pushed.id BETWEEN :first AND :last AND {_CLAIMABLE}
+  ORDER BY due.next_attempt_at, due.id LIMIT 1
+"""  # noqa: S608  ours alone
 _CLAIM = """
 UPDATE files SET status = :status, claim = :claim, updated_at = :now WHERE id = ({first})
-RETURNING id, folder, path, size, mtime_ns, inode, hash, crc32c, content_type, attempts, bytes_sent, error_code
+RETURNING id, folder, path, size, mtime_ns, inode, hash, crc32c, content_type, attempts, bytes_sent, error_code,
+  outside
 """
 _NEXT_DUE = """
 SELECT min((SELECT next_attempt_at FROM files INDEXED BY files_due
@@ -164,27 +174,28 @@ class Files:
         """Write down what was found, all in one commit; what the ledger knows already only gets its identity
         renewed."""
         with self._store.write() as connection:
-            return [
-                _record_version(connection, item, now)
-                if isinstance(item, Version)
-                else _record_refusal(connection, item, now)
-                for item in found
-            ]
+            return [written(connection, item, now) for item in found]
 
     # --- upload -------------------------------------------------------------------------------------------------------
 
-    def claim(self, claim: str, workspace_id: str, now: float, *, begun: bool = False) -> Job | None:
+    def claim(
+        self, claim: str, workspace_id: str, now: float, *, begun: bool = False, pushes: range | None = None
+    ) -> Job | None:
         """Take the file that has been due longest, for the claimant `claim` (any unique text); None when none is
-        due. With `begun` only one whose upload has a session that is still good."""
+        due. With `begun` only one whose upload has a session that is still good; with `pushes` only one of these."""
         first = _FIRST_BEGUN if begun else _FIRST_DUE
-        if not self._store.rows(first, now=iso(now)):
+        due: dict[str, object] = {"now": iso(now)}
+        if pushes is not None:
+            first = _FIRST_PUSHED
+            due |= {"first": pushes.start, "last": pushes.stop - 1}
+        if not self._store.rows(first, **due):
             return None  # the idle ask often: that takes no lock
-        values = {"status": move(File.QUEUED, Event.CLAIMED), "claim": claim, "now": iso(now)}
+        values = due | {"status": move(File.QUEUED, Event.CLAIMED), "claim": claim}
         with self._store.write() as connection:
             row = connection.execute(_CLAIM.format(first=first), values).fetchone()
             if row is None:
                 return None
-            id_, folder, path, size, mtime_ns, inode, sha256, crc32c, content_type, attempts, sent, code = row
+            id_, folder, path, size, mtime_ns, inode, sha256, crc32c, content_type, attempts, sent, code, outside = row
             _remember(connection, id_, now, Event.CLAIMED, File.UPLOADING)
             return Job(
                 id=id_,
@@ -199,6 +210,7 @@ class Files:
                 error_code=code,
                 session=_session(connection, id_),
                 twin=_twin(connection, sha256, size, workspace_id),
+                outside=bool(outside),
             )
 
     def next_due(self, *, begun: bool = False) -> float | None:
@@ -338,6 +350,13 @@ class Files:
 # --- inside one transaction -------------------------------------------------------------------------------------------
 
 
+def written(connection: sqlite3.Connection, item: Version | Refusal, now: float) -> Recorded:
+    """Write down one thing that was found."""
+    if isinstance(item, Version):
+        return _record_version(connection, item, now)
+    return _record_refusal(connection, item, now)
+
+
 def _remember(
     connection: sqlite3.Connection,
     id_: int,
@@ -435,6 +454,7 @@ def _record_version(connection: sqlite3.Connection, found: Version, now: float) 
         "updated_at": iso(now),
         "origin": found.origin,
         "found": next_found(connection),
+        "outside": found.outside,
         **_identity(found.identity),
     }
     id_ = _set(connection, id_, columns) if id_ is not None else _insert(connection, found.path, columns)

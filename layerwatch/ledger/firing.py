@@ -14,7 +14,7 @@ from typing import Any
 from layerwatch.ledger.marks import recheck
 from layerwatch.ledger.store import Store, to_json, to_path
 from layerwatch.ledger.times import iso, seconds
-from layerwatch.ledger.turning import guard, turned
+from layerwatch.ledger.turning import guard, lies_outside, turned
 from layerwatch.states import OPEN, Generation, Turn
 
 BURST_S = 60.0  # "at once"
@@ -31,7 +31,8 @@ OVER_GENERATION, OVER_DAILY, BURST, NO_PRICE, INSUFFICIENT = (
 
 @dataclass(frozen=True, slots=True)
 class Firing:
-    """A claimed generation, all of whose inputs are uploaded. `file_ids` and `sidecars` by role."""
+    """A claimed generation, all of whose inputs are uploaded. `file_ids` and `sidecars` by role. `outside`: the
+    file that its rule matched was pushed for the folder, and lies elsewhere."""
 
     id: int
     claim: str
@@ -44,6 +45,7 @@ class Firing:
     sidecars: Mapping[str, str]
     approved: bool
     attempts: int
+    outside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +107,11 @@ class FiringTable:
             inputs = connection.execute(
                 "SELECT role, file_id FROM generation_inputs JOIN files ON id = file WHERE generation_id = ?", row[:1]
             ).fetchall()
+            outside = lies_outside(connection, row[0])
         id_, claimed, folder, rule, kind, target, path, sidecars, approved, attempts = row
         return Firing(
             id_, claimed, folder, rule, kind, target, to_path(path), dict(inputs), json.loads(sidecars or "{}"),
-            bool(approved), attempts,
+            bool(approved), attempts, outside,
         )  # fmt: skip
 
     def next_due(self) -> float | None:

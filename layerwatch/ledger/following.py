@@ -8,7 +8,7 @@ from typing import Any
 from layerwatch.ledger.deliveries import queue_delivery
 from layerwatch.ledger.store import Store, to_json, to_path, to_text
 from layerwatch.ledger.times import iso, seconds
-from layerwatch.ledger.turning import guard, turned
+from layerwatch.ledger.turning import guard, lies_outside, turned
 from layerwatch.states import Generation, Turn
 
 
@@ -25,7 +25,8 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Following:
-    """A claimed generation that runs. `path`: of the file that its rule matched; `deadline` in unix seconds."""
+    """A claimed generation that runs. `path`: of the file that its rule matched; `deadline` in unix seconds;
+    `outside`: that file was pushed for the folder, and lies elsewhere."""
 
     id: int
     claim: str
@@ -39,6 +40,7 @@ class Following:
     attempts: int
     deadline: float
     results: tuple[Result, ...]
+    outside: bool = False
 
 
 _COLUMNS = "id, claim, folder, rule, kind, target, path, remote_id, remote_state, attempts, deadline_at"
@@ -63,11 +65,11 @@ class FollowingTable:
             ).fetchone()
             if row is None:
                 return None
-            results = _results(connection, row[0])
+            results, outside = _results(connection, row[0]), lies_outside(connection, row[0])
         id_, claimed, folder, rule, kind, target, path, remote_id, state, attempts, deadline = row
         return Following(
             id_, claimed, folder, rule, kind, target, to_path(path), remote_id, state, attempts, seconds(deadline),
-            results,
+            results, outside,
         )  # fmt: skip
 
     def next_due(self) -> float | None:

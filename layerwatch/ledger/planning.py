@@ -22,7 +22,8 @@ INPUT = "input"
 @dataclass(frozen=True, slots=True)
 class Input:
     """An uploaded file, as rules see it. `hash` is its SHA-256, `depth` how many generations it comes from. `again`: a
-    person wants it fired again; `recheck`: the rules have seen it before. `marks` tells which request that answers."""
+    person wants it fired again; `recheck`: the rules have seen it before. `marks` tells which request that answers.
+    `outside`: it was pushed for its folder, and lies elsewhere."""
 
     id: int
     folder: str
@@ -33,6 +34,7 @@ class Input:
     again: bool = False
     recheck: bool = False
     marks: int = 0
+    outside: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class Planned:
 
 _INPUT = (
     "SELECT files.id, files.folder, files.path, files.hash, files.file_id, coalesce(generations.depth, 0),"
-    " files.planning IS 'again', files.planning IS 'recheck', files.marks"
+    " files.planning IS 'again', files.planning IS 'recheck', files.marks, files.outside"
     " FROM files LEFT JOIN generations ON generations.id = files.origin"
 )
 # A newer version is on its way: it will come, and the older one be of no use.
@@ -204,8 +206,8 @@ class Planning:
     def _inputs(self, tail: str, *values: object) -> list[Input]:
         rows = self._store.rows(f"{_INPUT} {tail}", *values)
         return [
-            Input(id_, folder, to_path(path), hash_, file_id, depth, bool(again), bool(recheck), marks)
-            for id_, folder, path, hash_, file_id, depth, again, recheck, marks in rows
+            Input(id_, folder, to_path(path), hash_, file_id, depth, bool(again), bool(recheck), marks, bool(outside))
+            for id_, folder, path, hash_, file_id, depth, again, recheck, marks, outside in rows
         ]
 
     # --- what is to be done -------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-VERSION = 2
+VERSION = 3
 
 _FIRST = """
 CREATE TABLE files (
@@ -209,6 +209,22 @@ CREATE TABLE deliveries (        -- commands and webhooks that a folder wants, a
 CREATE INDEX deliveries_due ON deliveries (next_attempt_at) WHERE status = 'pending';
 """
 
+_THIRD = """
+CREATE TABLE pushed (            -- files that somebody named by `layerwatch push`, and what became of that
+  id INTEGER PRIMARY KEY,
+  path TEXT NOT NULL,            -- absolute and real; a BLOB where the name is not UTF-8
+  folder TEXT,                   -- whose rules apply; NULL: the one it lies in, if any
+  created_at TEXT NOT NULL,
+  taken_at TEXT,                 -- the daemon has looked at it
+  file INTEGER REFERENCES files (id),
+  error_code TEXT,               -- why there is no row in `files` for it
+  error TEXT
+);
+CREATE INDEX pushed_untaken ON pushed (id) WHERE taken_at IS NULL;
+CREATE INDEX pushed_file ON pushed (file);
+ALTER TABLE files ADD COLUMN outside INTEGER NOT NULL DEFAULT 0;  -- pushed for its folder, and lies elsewhere
+"""
+
 
 def version(connection: sqlite3.Connection) -> int:
     """How many steps this ledger has behind it; 0 is an empty database."""
@@ -231,6 +247,10 @@ def migrate(connection: sqlite3.Connection) -> None:
     @migrations()
     def second(db: Database) -> None:
         _run(db, _SECOND)
+
+    @migrations()
+    def third(db: Database) -> None:
+        _run(db, _THIRD)
 
     # IMMEDIATE: who comes second waits here, and then finds the work done.
     connection.execute("BEGIN IMMEDIATE")

@@ -46,6 +46,13 @@ def supersede(connection: sqlite3.Connection, id_: int, status: Generation, now:
     )  # fmt: skip
 
 
+def lies_outside(connection: sqlite3.Connection, id_: int) -> bool:
+    """Whether the file that its rule matched was pushed for the folder, and lies elsewhere."""
+    asked = "SELECT outside FROM generation_inputs JOIN files ON id = file WHERE generation_id = ? AND role = 'input'"
+    row = connection.execute(asked, (id_,)).fetchone()
+    return bool(row and row[0])
+
+
 def guard(connection: sqlite3.Connection, id_: int, status: Generation, held_by: str | None, /, **columns: Any) -> None:
     """Set columns of a generation that is still as it was claimed."""
     changed = connection.execute(
