@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from layerwatch import source
-from layerwatch.config import AfterUpload, Folder
+from layerwatch.config import PUSHED, AfterUpload, Folder
 from layerwatch.errors import Code, Superseded, TryAgain
 from layerwatch.ignore import Selection
 from layerwatch.ledger import FolderFacts, FolderState, GenerationRow, Ledger, iso, seconds
@@ -120,7 +120,8 @@ class Audit:
     def findings(self) -> Iterator[Finding]:
         for name, rows in self._reports.rows_by_folder().items():
             if self._wants(name) and name not in self._places:
-                detail = f"no longer configured; rows in the ledger: {rows}"
+                what = "pushed, and in no folder: not looked at" if name == PUSHED else "no longer configured"
+                detail = f"{what}; rows in the ledger: {rows}"
                 self.checked.append(Checked(name, None, "unconfigured", detail))
         for place in self._places.values():
             yield from place.guarded(self._walk(place))

@@ -121,8 +121,8 @@ def test_a_file_that_is_not_there_is_told_and_nothing_is_recorded(site: Site) ->
 
 def test_it_is_picked_up_at_once_whatever_folder_it_lies_in(site: Site) -> None:
     daemon = watching(site)
-    begun = time.monotonic()
     assert site.call("push", rendered(site, "a.png")).returncode == 0
+    begun = time.monotonic()
     until(lambda: site.rows() != [], "the file to be picked up")
     took_s = time.monotonic() - begun
     assert took_s < 2
@@ -133,7 +133,9 @@ def test_it_is_picked_up_at_once_whatever_folder_it_lies_in(site: Site) -> None:
     again = site.start()  # and the next run is none the worse for it
     until(lambda: site.said().count("watching") == 2, "the watch")
     assert site.call("status").returncode == 0
-    assert site.call("audit").returncode == 0
+    audit = site.call("audit")
+    assert audit.returncode == 0
+    assert "pushed, and in no folder" in audit.stdout
     assert site.call("show", rendered(site, "a.png")).returncode == 0
     assert site.end(again) == 0
 
