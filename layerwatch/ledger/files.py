@@ -434,6 +434,7 @@ def _record_version(connection: sqlite3.Connection, found: Version, now: float) 
     if row and refused:
         # What was refused under this path was this file, before it was whole again: the version's own row goes on.
         connection.execute("DELETE FROM history WHERE item = 'file' AND item_id = ?", refused[:1])
+        connection.execute("UPDATE pushed SET file = ? WHERE file = ?", (row[0], refused[0]))
         connection.execute("DELETE FROM files WHERE id = ?", refused[:1])
     id_, status = row or refused or (None, None)
     if id_ is not None and not allows(_status(status), Event.SEEN):

@@ -550,6 +550,16 @@ def test_what_waited_for_a_version_that_never_came_looks_at_what_there_is(ledger
     assert found.id == depth
 
 
+def test_a_file_that_was_pushed_while_it_was_broken_is_itself_again(ledger: Ledger) -> None:
+    (whole,) = queue(ledger)
+    pushed = ledger.pushes.add(["/drop/a.png"], None, T0)
+    (push,) = ledger.pushes.untaken(0, 9)
+    ledger.pushes.taken([(push, refusal(mtime_ns=5))], T0 + 1)
+    record(ledger, version("/drop/a.png", b"a, restyle", mtime_ns=6), now=T0 + 2)
+    (outcome,) = ledger.pushes.outcomes(pushed)
+    assert (outcome.file, outcome.status) == (whole, "uploaded")
+
+
 def test_one_that_is_tried_again_is_still_on_its_way(ledger: Ledger) -> None:
     queue(ledger, "a")
     record(ledger, version("/drop/a.png", b"newer"), now=T0 + 1)
