@@ -19,7 +19,7 @@ from layerwatch.errors import ApiDown, Code, Final, FolderAway, JobError, NewUrl
 from layerwatch.ledger import Job, Ledger, LostClaim, Recorded, Refusal, Session, Version, iso
 from layerwatch.states import Event, File
 
-from .ledger.builders import T0, WORKSPACE, everything, refusal, stored, version, watched
+from .ledger.builders import T0, WORKSPACE, everything, raw, refusal, stored, version, watched
 
 MAX_ATTEMPTS = 3
 FAULTS: tuple[JobError, ...] = (
@@ -93,9 +93,17 @@ class Laws(RuleBasedStateMachine):
 
     def due(self) -> set[int]:
         busy = {job.digest.sha256 for job in self.held}
-        rows = self.ledger.reports.files(status="queued")
         now = iso(self.now)
-        return {row.id for row in rows if row.hash not in busy and row.next_attempt_at and row.next_attempt_at <= now}
+        begun = set(raw(self.path, f"SELECT hash, id FROM sessions JOIN files ON id = file WHERE expires_at > '{now}'"))
+        rows = [row for row in self.ledger.reports.files(status="queued") if row.hash not in busy]
+        return {
+            row.id
+            for row in rows
+            if row.next_attempt_at
+            and row.next_attempt_at <= now
+            # A twin waits for the one that has begun; of several that have, each may go on.
+            and ((row.hash, row.id) in begun or row.hash not in {sha256 for sha256, _ in begun})
+        }
 
     @precondition(lambda self: self.held)
     @rule(pick=which, sent=st.integers(0, 3))

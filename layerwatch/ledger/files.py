@@ -105,13 +105,16 @@ _IS_KNOWN = f"SELECT 1 FROM files WHERE path = ? AND size = ? AND mtime_ns = ? A
 _CLAIMABLE = """
   due.status = 'queued' AND due.next_attempt_at <= :now
   AND NOT EXISTS (SELECT 1 FROM files WHERE status = 'uploading' AND hash = due.hash)
-  AND NOT EXISTS (SELECT 1 FROM sessions CROSS JOIN files ON files.id = sessions.file
-                  WHERE files.hash = due.hash AND files.id <> due.id AND sessions.expires_at > :now)
+"""
+_NO_TWIN_HAS_BEGUN = """
+  NOT EXISTS (SELECT 1 FROM sessions CROSS JOIN files ON files.id = sessions.file
+              WHERE files.hash = due.hash AND files.id <> due.id AND sessions.expires_at > :now)
 """
 _ANY = f"""
   SELECT id FROM files JOIN (
     SELECT (
-      SELECT id FROM files AS due INDEXED BY files_due WHERE due.folder = folders.name AND {_CLAIMABLE}
+      SELECT id FROM files AS due INDEXED BY files_due
+      WHERE due.folder = folders.name AND {_CLAIMABLE} AND {_NO_TWIN_HAS_BEGUN}
       ORDER BY next_attempt_at, id LIMIT 1
     ) AS pick FROM folders WHERE state IN ('watching', 'polling')
   ) ON id = pick

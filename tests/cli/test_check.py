@@ -117,7 +117,7 @@ def test_without_a_token_the_rest_is_still_told(place: Place) -> None:
 
 
 def test_a_refused_token_ends_with_4(place: Place, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LAYER_TOKEN", "another")
+    monkeypatch.setenv("LAYER_TOKEN", "a-token-of-somebody-else")
     assert any("401" in line for line in told(place, exit_code=4))
     assert checked(place, exit_code=4)["counts"]["problem"] == 1
 
