@@ -41,7 +41,7 @@ class Planner:
         """Plan for a batch of uploads, and look after what has waited for too long. False when there was nothing."""
         seen = self.ledger.planning.pending(list(self.folders), BATCH)
         for upload in seen:
-            planned = self.ledger.planning.plan(upload, self.plans(upload), self.wall())
+            planned = self.ledger.planning.plan(upload, list(self.plans(upload)), self.wall())
             points.passed("planned")
             for each in planned:
                 self._tell(upload, each)

@@ -139,10 +139,10 @@ def test_a_workflow_that_knows_its_input(write: Write) -> None:
 
 
 def test_the_sidecars_of_a_folder(write: Write) -> None:
-    second = RULE.removeprefix(FOLDER).replace('"r"', '"s"') + 'prompt_from = ".prompt.md"'
+    second = RULE.removeprefix(FOLDER).replace('"r"', '"s"') + 'prompt_from = ".md"'
     text = RULE + 'prompt_from = ".TXT"\nparameters_from = ".json"\n' + second
     (folder,) = load(write(text), require_token=False).folders
-    assert folder.sidecars == {".txt", ".json", ".prompt.md"}
+    assert folder.sidecars == {".txt", ".json", ".md"}
     assert load(write(RULE), require_token=False).folders[0].sidecars == frozenset()
 
 
@@ -237,6 +237,11 @@ def test_a_fault_in_a_rule(text: str, key: str, reason: str, fix: str, write: Wr
 def test_what_is_uploaded_is_no_sidecar(suffix: str, write: Write) -> None:
     (problem,) = faults(write(RULE + f'prompt_from = "{suffix}"'))
     assert "are uploaded" in problem.reason
+
+
+def test_an_ending_has_one_dot(write: Write) -> None:
+    (problem,) = faults(write(RULE + 'prompt_from = ".prompt.txt"'))
+    assert "second dot" in problem.reason
 
 
 @pytest.mark.parametrize("pattern", [pattern for pattern in ignore.LITTER if pattern.startswith("*")])

@@ -39,4 +39,6 @@ def suffix(value: str) -> str:
         raise Fault("files with this ending are uploaded: they are no text", _FIX)
     if value.lower().endswith(_LITTER):
         raise Fault("files with this ending are never looked at", _FIX)
+    if "." in value[1:]:
+        raise Fault("has a second dot: only what comes after the last one is an ending", _FIX)
     return value
