@@ -75,12 +75,12 @@ def test_a_plain_rule_waits_for_ever_and_reads_nothing_else(write: Write) -> Non
 def test_everything_that_can_be_set_in_a_rule(write: Write) -> None:
     text = (
         'nested = true\noptional = ["mask", "prompt", "parameters"]\nwait = "10m"\nprompt_from = ".TXT"\n'
-        'parameters_from = ".layer-settings.json"\nagain_on_sidecar = true\n'
+        'parameters_from = ".json"\nagain_on_sidecar = true\n'
         'time_limit = "5m"\nmax_result_size = "1GB"\n'
     )
     rule = the_rule(write(RULE + WITH + text + 'parameters.prompt = "oil painting"'))
     assert (rule.nested, rule.optional, rule.wait) == (True, ("mask", "prompt", "parameters"), 600.0)
-    assert (rule.prompt_from, rule.parameters_from) == (".TXT", ".layer-settings.json")
+    assert (rule.prompt_from, rule.parameters_from) == (".TXT", ".json")
     assert (rule.again_on_sidecar, rule.time_limit, rule.max_result_size) == (True, 300.0, 10**9)
     assert rule.roles == ("depth", "mask", "prompt", "parameters")
 

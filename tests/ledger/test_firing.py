@@ -331,16 +331,17 @@ def test_fifty_files_at_ten_units_and_a_hundred_a_day(path: str) -> None:
 
 
 def test_what_is_held_back_until_the_next_day_is_released_then_and_not_before(ledger: Ledger) -> None:
-    queue(ledger)
-    held = fire(ledger, 2.0, T0, Limits(daily=1))
+    queue(ledger, "a", "b")
+    assert fire(ledger, 2.0, T0, Limits(daily=3)) is None
+    held = fire(ledger, 2.0, T0, Limits(daily=3))
     assert held is not None
     assert held.until == day_after(T0) == seconds("2025-06-16T00:00:00Z")
-    assert "2 Creative Units more than the 0 of today; the budget allows 1 a day" in held.message
+    assert "2 Creative Units more than the 2 of today; the budget allows 3 a day" in held.message
     assert ledger.firing.release(held.until - 0.001) == 0
     assert ledger.firing.release(held.until) == 1
     assert ledger.firing.release(held.until) == 0
-    assert taken(ledger, held.until).id == 1
-    assert events_of(ledger, 1) == ["ready", "held", "released"]
+    assert taken(ledger, held.until).id == 2
+    assert events_of(ledger, 2) == ["ready", "held", "released"]
 
 
 @pytest.mark.parametrize("end", ["unknown", "running", "complete", "failed"])
