@@ -184,6 +184,7 @@ class _Upload:
                 tools.pause(wait_s)
             if tools.stopping():
                 raise Stopped
+            _insist_on_version(self._fd, self._job)  # as it was when this block was read, or it does not leave
             yield block
             points.passed("sending")
             first += len(block)

@@ -405,15 +405,3 @@ def test_an_empty_account_without_a_budget_blocks_too(bench: Bench) -> None:
     bench.steps()
     assert (bench.row().status, bench.row().error_code) == ("blocked", "insufficient_units")
     assert bench.booked() == 0
-
-
-def test_what_is_more_than_a_whole_day_allows_waits_for_a_person(bench: Bench) -> None:
-    bench.budget = Budget(daily=2.0)
-    bench.fire("a.png")
-    bench.steps()
-    assert (bench.row().status, bench.row().error_code) == ("blocked", "over_daily")
-    bench.now += 3 * DAY
-    assert not bench.planner().step(), "no day will ever allow it"
-    bench.ledger.firing.approve([1], bench.now)
-    bench.steps()
-    assert bench.row().status == "complete"

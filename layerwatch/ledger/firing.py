@@ -388,9 +388,7 @@ def _over_amount(
     if spent + price <= limit.daily + 1e-9:  # sums of tenths are not exact
         return None
     message = f"{price:g} Creative Units more than the {spent:g} of today; {where} allows {limit.daily:g} a day"
-    # What is more than a whole day allows would be held again every day.
-    until = day_after(now) if price <= limit.daily else None
-    return _held(connection, OVER_DAILY, message, until, now)
+    return _held(connection, OVER_DAILY, message, day_after(now), now)
 
 
 def _over_burst(connection: sqlite3.Connection, job: Firing, limit: Limits, scope: _Scope, now: float) -> Held | None:
