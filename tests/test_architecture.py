@@ -22,6 +22,9 @@ QUARANTINE = {
     "threading": {"daemon", "cli"} | SANDBOX,
     "rich": {"cli"},
     "click": {"cli"},
+    "jinja2": {"web"},
+    "prometheus_client": {"web"},
+    "http": {"web"} | SANDBOX,
 }
 CLOCK = {("time", "time"), ("time", "monotonic"), ("time", "perf_counter"), ("datetime", "now"), ("time", "sleep")}
 READS_THE_CLOCK = {"daemon", "cli"} | SANDBOX

@@ -302,6 +302,11 @@ BAD = [
     ('[http]\nlisten = "9753"\n' + FOLDER, "http.listen", "not host:port", "127.0.0.1:9753"),
     ('[http]\nlisten = "::1:9753"\n' + FOLDER, "http.listen", "not host:port", "[::1]:9753"),
     ('[http]\nlisten = "localhost:70000"\n' + FOLDER, "http.listen", "not host:port", "127.0.0.1:9753"),
+    ('[http]\nlisten = "0.0.0.0:9753"\n' + FOLDER, "http.listen", "there is no token", "token_file"),
+    ('[http]\nlisten = "[::]:9753"\n' + FOLDER, "http.listen", "there is no token", "token_file"),
+    ('[http]\nlisten = "studio:9753"\n' + FOLDER, "http.listen", "there is no token", "listen on 127.0.0.1"),
+    ('[http]\nhosts = ["http://a"]\n' + FOLDER, "http.hosts[0]", "not the name of a machine", "without http://"),
+    ('[http]\noldest_waiting = "0s"\n' + FOLDER, "http.oldest_waiting", "must be more than nothing", ""),
     ('[[folders]]\nname = "a b"\npath = "/srv"', "folders[0].name", "is not a name", "letters, digits"),
     ('[[folders]]\nname = ""\npath = "/srv"', "folders[0].name", "is not a name", "letters, digits"),
     ('[[folders]]\nname = "a"\npath = ""', "folders[0].path", "not a usable path", "absolute"),
@@ -658,3 +663,28 @@ def test_nothing_is_made(write: Write, tmp_path: Path) -> None:
     assert load(path, require_token=False).folders[0].root == str(tmp_path / "drop")
     assert sorted(tmp_path.rglob("*")) == sorted([*before, Path(path)])
     assert stat.S_IMODE(Path(path).stat().st_mode) == 0o600
+
+
+# --- the status page's token ------------------------------------------------------------------------------------------
+
+
+def test_a_page_for_other_machines_needs_a_token_and_has_one_from_its_file(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "page").write_text("open sesame\n")
+    (tmp_path / "page").chmod(0o600)
+    path = write('[http]\nlisten = "0.0.0.0:9753"\ntoken_file = "page"\nhosts = ["Render-3.studio.lan"]\n' + FOLDER)
+    http = load(path, require_token=False).http
+    token = http.token()
+    assert token
+    assert (token.get_secret_value(), http.hosts, http.oldest_waiting) == (
+        "open sesame",
+        ("render-3.studio.lan",),
+        3600,
+    )
+    assert "sesame" not in repr(http)
+
+
+def test_a_token_file_of_the_page_that_cannot_be_read_is_told(write: Write) -> None:
+    path = write('[http]\nlisten = "0.0.0.0:9753"\ntoken_file = "/nowhere/page"\n' + FOLDER)
+    assert any(problem.where.startswith(f"{path}: http.token_file") for problem in faults(path, require_token=True))
+    with pytest.raises(UserError, match="cannot be read"):
+        load(path, require_token=False).http.token()

@@ -16,6 +16,13 @@ def listen(value: str) -> str:
     return value
 
 
+def host_name(value: str) -> str:
+    """As it stands in the address line of a browser."""
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", value):
+        raise Fault("is not the name of a machine", 'write for example "render-3.studio.lan", without http:// and port')
+    return value.lower()
+
+
 def base_url(value: str) -> str:
     fix = 'write for example "https://api.app.layer.ai/api"'
     parts = _http(value, "the token", fix)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 from layerwatch.config import action_checks, places, rule_checks
+from layerwatch.config.addresses import loopback
 from layerwatch.config.faults import Fault
 from layerwatch.config.lines import Loc
 
@@ -22,6 +23,7 @@ def check(values: Mapping[str, Any]) -> Found:
             yield (key,), Fault("unknown key", "take it away")
     if values.get("folders", []) == []:
         yield ("folders",), Fault("there is no folder to watch", "add [[folders]] with a name and a path")
+    yield from _reachable(values.get("http"))
     folders = list(tables(values, ("folders",)))
     yield from _same_names(folders)
     yield from _placed(values, folders)
@@ -34,6 +36,17 @@ def check(values: Mapping[str, Any]) -> Found:
         yield from _same_names(rules)
         for at, rule in rules:
             yield from rule_checks.check(at, rule)
+
+
+def _reachable(http: object) -> Found:
+    """Who else may look at the status page."""
+    listen = http.get("listen") if isinstance(http, dict) else None
+    if not isinstance(http, dict) or not isinstance(listen, str) or "token_file" in http:
+        return
+    host = listen.rpartition(":")[0].removeprefix("[").removesuffix("]")
+    if host and not loopback(host):
+        fix = 'set token_file = "..." under [http], or listen on 127.0.0.1'
+        yield ("http", "listen"), Fault("other machines could look at the page, and there is no token", fix)
 
 
 def tables(parent: Mapping[str, Any], loc: Loc) -> Iterator[tuple[Loc, dict[str, Any]]]:

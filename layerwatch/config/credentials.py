@@ -1,4 +1,4 @@
-"""Finding secrets: the API token, and what webhooks are signed with. No message ever holds one, or a part of one.
+"""Finding secrets: the API token, what webhooks are signed with, what the status page asks for. No message ever holds one, or a part of one.
 
 The token comes from the first of LAYER_TOKEN, LAYERWATCH_API__TOKEN, token_file, the systemd credential `layer_token`,
 and last the configuration file itself.
@@ -55,9 +55,9 @@ def find(api: Mapping[str, object], origins: Origins) -> Found:
     return _judged(where, configured) if isinstance(configured, str) else Found()
 
 
-def of_action(where: str, action: Mapping[str, object]) -> Found:
-    """What this action's calls are signed with."""
-    secret_file = action.get("secret_file")
+def from_file(where: str, secret_file: object) -> Found:
+    """The line of text in this file, whose name was configured at `where`: what calls are signed with, or what the
+    status page asks for."""
     usable = isinstance(secret_file, str) and os.path.isabs(secret_file)
     return _from_file(where, str(secret_file), _judged_secret) if usable else Found()
 
@@ -105,7 +105,7 @@ def _judged(where: str, text: str) -> Found:
 
 
 def _judged_secret(where: str, text: str) -> Found:
-    """Any line of text will do: it is never sent."""
+    """Any line of text will do: we never send it."""
     secret = text.strip()
     if secret and secret.isprintable() and "\N{REPLACEMENT CHARACTER}" not in secret:
         return Found(secret)

@@ -5,15 +5,17 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from layerwatch import locate
 from layerwatch.config import action_checks, checks, credentials, environment
 from layerwatch.config.credentials import Found
 from layerwatch.config.faults import Origins, told
 from layerwatch.config.lines import Loc, positions
-from layerwatch.config.settings import Settings
+from layerwatch.config.settings import Secret, Settings
 from layerwatch.errors import Problem, UserError
+
+HTTP: Loc = ("http",)
 
 
 def load(path: str | None = None, *, require_token: bool) -> Settings:
@@ -97,6 +99,7 @@ def _anchor(values: dict[str, Any], file: str) -> None:
 def _paths(values: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str]]:
     yield _section(values, "api"), "token_file"
     yield _section(values, "ledger"), "path"
+    yield _section(values, "http"), "token_file"
     for _, folder in checks.tables(values, ("folders",)):
         yield folder, "path"
     for _, action in _actions(values):
@@ -109,16 +112,19 @@ def _actions(values: dict[str, Any]) -> Iterator[tuple[Loc, dict[str, Any]]]:
 
 
 def _secrets(values: dict[str, Any], origins: Origins) -> dict[Loc, Found]:
-    """What each action's `secret_file` holds, by the action's place."""
-    return {
-        loc: credentials.of_action(origins.where((*loc, "secret_file")), action) for loc, action in _actions(values)
+    """What each action's `secret_file` and the status page's `token_file` holds, by the place of their table."""
+    found = {
+        loc: credentials.from_file(origins.where((*loc, "secret_file")), action.get("secret_file"))
+        for loc, action in _actions(values)
     }
+    token_file = _section(values, "http").get("token_file")
+    return {**found, HTTP: credentials.from_file(origins.where((*HTTP, "token_file")), token_file)}
 
 
 def _hand_out(secrets: Mapping[Loc, Found], settings: Settings) -> None:
     for loc, found in secrets.items():
-        action = getattr(settings.folders[int(loc[1])], str(loc[2]))
-        action.keep_secret(found.secret, found.problems)
+        keeper = settings.http if loc == HTTP else getattr(settings.folders[int(loc[1])], str(loc[2]))
+        keeper.keep_secret(Secret(None if found.secret is None else SecretStr(found.secret), found.problems))
 
 
 def _lacking(api: dict[str, Any], found: Found, origins: Origins) -> Iterator[Problem]:

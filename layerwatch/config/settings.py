@@ -4,6 +4,7 @@ What several values mean together is judged in `checks`; where they come from is
 """
 
 import os
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any, Self
@@ -24,6 +25,19 @@ class Table(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=True, protected_namespaces=()
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """What a file of the configuration's held when it was loaded, or what is wrong with it."""
+
+    text: SecretStr | None = None
+    problems: tuple[Problem, ...] = ()
+
+    def get(self) -> SecretStr | None:
+        if self.problems:
+            raise UserError(*self.problems)
+        return self.text
 
 
 class Watch(StrEnum):
@@ -72,6 +86,18 @@ class Budget(Table):
 
 class Http(Table):
     listen: values.Listen | None = None
+    token_file: values.AbsolutePath | None = None
+    hosts: tuple[values.HostName, ...] = ()
+    oldest_waiting: values.TimeLimit = 3600.0
+
+    _secret: Secret = PrivateAttr(Secret())
+
+    def keep_secret(self, secret: Secret) -> None:
+        self._secret = secret
+
+    def token(self) -> SecretStr | None:
+        """What whoever asks has to know, if anything; a `UserError` says what is wrong with `token_file`."""
+        return self._secret.get()
 
     @property
     def address(self) -> tuple[str, int] | None:
@@ -124,18 +150,14 @@ class Action(Table):
     secret_file: values.AbsolutePath | None = None
     timeout: values.TimeLimit = 60.0
 
-    _secret: SecretStr | None = PrivateAttr(None)
-    _secret_problems: tuple[Problem, ...] = PrivateAttr(())
+    _secret: Secret = PrivateAttr(Secret())
 
-    def keep_secret(self, secret: str | None, problems: tuple[Problem, ...]) -> None:
-        """Note what `secret_file` held when the configuration was loaded."""
-        self._secret, self._secret_problems = None if secret is None else SecretStr(secret), problems
+    def keep_secret(self, secret: Secret) -> None:
+        self._secret = secret
 
     def secret(self) -> SecretStr | None:
         """What calls are signed with, if they are; a `UserError` says what is wrong with `secret_file`."""
-        if self._secret_problems:
-            raise UserError(*self._secret_problems)
-        return self._secret
+        return self._secret.get()
 
 
 class Folder(Table):
