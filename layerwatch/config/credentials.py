@@ -1,4 +1,5 @@
-"""Finding secrets: the API token, what webhooks are signed with, what the status page asks for. No message ever holds one, or a part of one.
+"""Finding secrets: the API token, what webhooks are signed with, what the status page asks for. No message ever holds
+one, or a part of one.
 
 The token comes from the first of LAYER_TOKEN, LAYERWATCH_API__TOKEN, token_file, the systemd credential `layer_token`,
 and last the configuration file itself.
