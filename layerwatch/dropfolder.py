@@ -55,6 +55,7 @@ class DropFolder:
         self._check_root_at = 0.0
         self._scan_at = 0.0
         self._watch_again_at = math.inf  # while it is polled for want of a working watch
+        self._deaf = False  # until a canary was heard again
         self._unheard: list[str] = []
         self._poll_unheard_at = 0.0
         self._overflows = 0  # written by the observer's thread alone
@@ -77,6 +78,16 @@ class DropFolder:
     def wake(self) -> None:
         """End a `wait`."""
         self._hints.put(None)
+
+    @property
+    def deaf(self) -> bool:
+        """Whether the kernel ought to report what happens here, or in a part of it, and does not."""
+        return bool(self._unheard) or self._deaf
+
+    @property
+    def state(self) -> tuple[FolderState | None, str]:
+        """How it is, and why; None before it was looked at."""
+        return self._state, self._detail
 
     # --- from the folder's own thread ---------------------------------------------------------------------------------
 
@@ -108,6 +119,10 @@ class DropFolder:
             self._scan_at = self._around.monotonic() + CHECK_ROOT_S
             raise
         return self._next_due()
+
+    def close(self) -> None:
+        """Nobody watches it any more."""
+        self._watch.remove(self._root.path)
 
     def _step(self) -> None:
         now = self._around.monotonic()
@@ -155,7 +170,10 @@ class DropFolder:
             return
         path, sign = hint
         relative = path.removeprefix(f"{self._root.path}/")
-        if relative == path or self._canary.hear(path):
+        if relative == path:
+            return
+        if self._canary.hear(path):
+            self._deaf = False
             return
         if sign is Sign.TREE:
             if self.folder.recursive and self._selection.why_not_enter(relative, os.path.basename(path)) is None:
@@ -193,6 +211,7 @@ class DropFolder:
         if self._state is FolderState.WATCHING:
             self._look_for_unheard(scanned)
             self._canary.send(self._root.path, now)
+            self._deaf = self._deaf and self._canary.due_at() is not None  # else nothing will ever tell
             return
         self._scan_at = min(self._scan_at, now + self._poll_every_s(scanned.took_s))
         if now >= self._watch_again_at:
@@ -225,7 +244,7 @@ class DropFolder:
         now = self._around.monotonic()
         if self._state is FolderState.WATCHING and self._canary.missed(now):
             self._watch.remove(self._root.path)
-            self._watch_again_at = now + self.folder.rescan
+            self._watch_again_at, self._deaf = now + self.folder.rescan, True
             self._enter(FolderState.POLLING, "the kernel does not report what happens here: a canary file went unseen")
 
     def _look_for_unheard(self, scanned: Scanned) -> None:
@@ -255,7 +274,7 @@ class DropFolder:
         path_before = self._root.path
         match self._root.check(lambda: self._around.ledger.reports.knows_files_of(self.folder.name)):
             case Found(mount, again):
-                self._mount = mount
+                self._mount, self._deaf = mount, False
                 self._watch.remove(path_before)  # where a link led before
                 self._forget()
                 if again:
@@ -264,6 +283,7 @@ class DropFolder:
             case Lost(state, trouble):
                 self._watch.remove(path_before)
                 self._forget()
+                self._deaf = False
                 self._enter(state, trouble)
 
     def _begin_watching(self) -> None:
@@ -277,7 +297,7 @@ class DropFolder:
             try:
                 self._watch.add(self._root.path, self.hint, recursive=self.folder.recursive)
             except OSError as error:
-                self._watch_again_at = self._around.monotonic() + self.folder.rescan
+                self._watch_again_at, self._deaf = self._around.monotonic() + self.folder.rescan, True
                 self._enter(FolderState.POLLING, (error.strerror or str(error)).lower())
             else:
                 self._enter(FolderState.WATCHING, "")

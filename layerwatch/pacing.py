@@ -14,20 +14,21 @@ PROBE_MOST_S = 60.0
 
 
 class Bandwidth:
-    """`rate` bytes per second over all who ask (None: no limit)."""
+    """`rate` bytes per second over all who ask (None: no limit); it may be changed at any time."""
 
     def __init__(self, rate: float | None, lock: AbstractContextManager[object]) -> None:
-        self._rate = rate
+        self.rate = rate
         self._lock = lock
         self._free_at = 0.0
 
     def reserve(self, size_bytes: int, now: float) -> float:
         """Reserve room for that many bytes; how many seconds to wait before sending them. `now` is monotonic."""
-        if self._rate is None:
+        rate = self.rate
+        if rate is None:
             return 0.0
         with self._lock:
             start = max(self._free_at, now)
-            self._free_at = start + size_bytes / self._rate
+            self._free_at = start + size_bytes / rate
         return start - now
 
 
@@ -97,6 +98,11 @@ class Gate:
         """The job never came to ask the API: the next one may."""
         with self._lock:
             self._probing = self._probing and not given.probe
+
+    def reopen(self) -> None:
+        """What it was closed for no longer counts: whoever asks now asks with other credentials, or somebody else."""
+        with self._lock:
+            self.hold, self._probing = None, False
 
     @property
     def lets_begun_go_on(self) -> bool:

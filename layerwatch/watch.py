@@ -9,6 +9,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum, auto
 
 from watchdog.events import (
@@ -105,4 +106,5 @@ class Watch:
         """Stop watching `root`: also needed before watching it again, when it went and came back."""
         watch = self._watches.pop(root, None)
         if watch is not None:
-            self._observer.unschedule(watch)
+            with suppress(KeyError):  # stopped meanwhile: it watches nothing any more
+                self._observer.unschedule(watch)

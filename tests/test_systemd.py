@@ -151,6 +151,7 @@ def _a_user_without_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("unit", [SERVICE, TEMPLATE, USER], ids=lambda path: str(path.relative_to(UNITS)))
 def test_the_command_line_is_one_that_there_is(unit: Path) -> None:
+    assert parsed(unit)["ExecReload"] == ["/bin/kill -HUP $MAINPID"]
     (line,) = parsed(unit)["ExecStart"]
     _, name, *arguments = shlex.split(expanded(line))
     command = cli.get_command(Context(cli), name)

@@ -2,10 +2,15 @@
 
 import logging
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from layerwatch.cli import options
+
+if TYPE_CHECKING:
+    from layerwatch.config import Settings
+    from layerwatch.notices import Tell
 
 
 @click.command("run")
@@ -23,31 +28,49 @@ from layerwatch.cli import options
 def command(config: str | None, as_json: bool, once: bool, log: str, verbose: bool) -> None:
     """Watch the folders, upload what is dropped into them and fire its rules, until SIGTERM or SIGINT.
 
-    A second signal ends it at once. Nothing is lost either way: the next start goes on where this one was.
+    A second signal ends it at once. Nothing is lost either way: the next start goes on where this one was. SIGHUP makes
+    it read its configuration again.
     """
-    from layerwatch import redact
     from layerwatch.board import Board
-    from layerwatch.checkup import Level, at_start
     from layerwatch.cli.screen import screen
-    from layerwatch.config import load
     from layerwatch.daemon import Daemon
-    from layerwatch.notices import Notice
 
-    settings = load(config, require_token=True)
-    redact.register(settings.token().get_secret_value())
-    for folder in settings.folders:
-        for action in (folder.on_uploaded, folder.on_complete):
-            if action and (secret := action.secret()):
-                redact.register(secret.get_secret_value())
+    settings = _loaded(config)
     board = Board()
     with screen(board, log, verbose=verbose, ledger=settings.ledger.path) as shown:
-        for finding in at_start(settings):
-            level = logging.ERROR if finding.level is Level.PROBLEM else logging.WARNING
-            shown.tell(Notice("check", f"{finding.detail}; {finding.do}", level, {"what": finding.what}))
-        ended = Daemon(settings, once=once, tell=shown.tell, board=board).run()
+
+        def load_again() -> "Settings":
+            new = _loaded(settings.path)
+            _tell_findings(new, shown.tell)
+            return new
+
+        _tell_findings(settings, shown.tell)
+        ended = Daemon(settings, once=once, tell=shown.tell, board=board, load=None if once else load_again).run()
     shown.summary(ended)
     if as_json:
         import json
 
         click.echo(json.dumps(shown.tally(ended)))
     sys.exit(1 if once and (ended.failed or ended.left) else 0)
+
+
+def _loaded(config: str | None) -> "Settings":
+    """The configuration; from now on its secrets are kept out of all that is said."""
+    from layerwatch import redact
+    from layerwatch.config import load
+
+    settings = load(config, require_token=True)
+    actions = [action for folder in settings.folders for action in (folder.on_uploaded, folder.on_complete) if action]
+    for secret in (settings.token(), settings.http.token(), *(action.secret() for action in actions)):
+        if secret:
+            redact.register(secret.get_secret_value())
+    return settings
+
+
+def _tell_findings(settings: "Settings", tell: "Tell") -> None:
+    from layerwatch.checkup import Level, at_start
+    from layerwatch.notices import Notice
+
+    for finding in at_start(settings):
+        level = logging.ERROR if finding.level is Level.PROBLEM else logging.WARNING
+        tell(Notice("check", f"{finding.detail}; {finding.do}", level, {"what": finding.what}))

@@ -4,12 +4,15 @@ are rules or actions, one that plans, a few that fire and follow, and one that d
 One more takes what `layerwatch push` names. Every loop is the same: do what is due, then sleep until something is, or
 the bell rings. Whoever asks whether it is time to end shows that it is alive: so does every block that is sent, hashed
 or fetched.
+
+A thread works by the configuration that it was given; what it asks the crew is answered by the one in force.
 """
 
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -17,6 +20,7 @@ from layerwatch.api import Assets, Layer, Storage, Webhook, tls_context
 from layerwatch.board import Board
 from layerwatch.config import PUSHED, Folder, Settings
 from layerwatch.daemon.doorbell import Doorbell
+from layerwatch.daemon.roster import Post
 from layerwatch.delivering import Courier
 from layerwatch.dropfolder import DropFolder
 from layerwatch.errors import LedgerTrouble
@@ -39,14 +43,15 @@ IDLE_MOST_S = 5.0
 PUSHED_S = 0.5  # how often it is asked whether something was pushed: other processes do, and cannot ring
 PLAN_S = 1.0  # how often the planner looks for what has waited for too long
 TWIN_S = 1.0
+PAUSE_S = 5.0  # how long a thread that waits is silent
 
-Loop = tuple[str, Callable[[], None]]
+Stopping = Callable[[], bool]
 
 
 @dataclass
 class Crew:
-    """All threads' work on one configuration, and what they share. `trouble` is told when the ledger cannot be used;
-    it waits a little. `only`: nothing but what was pushed under these numbers is worked on, and only uploaded."""
+    """All threads' work, and what they share. `trouble` is told when the ledger cannot be used; it waits a little.
+    `only`: nothing but what was pushed under these numbers is worked on, and only uploaded."""
 
     settings: Settings
     board: Board
@@ -65,46 +70,70 @@ class Crew:
         self.gate = Gate(threading.Lock())
         self._bandwidth = Bandwidth(self.settings.upload.max_bandwidth, threading.Lock())
         self._tls = tls_context()
-        self._configured = {folder.name: folder for folder in self.settings.folders}
+        self._paths: dict[str, str] = {}
+        self._configured: dict[str, Folder] = {}
+        self.take(self.settings)
 
-    def loops(self, ledger: Ledger) -> Iterator[Loop]:
-        """The threads that this configuration, and what the ledger still holds, need."""
-        settings = self.settings
-        yield "pushed", self._pushed_loop
-        for number in range(settings.upload.workers):
+    def take(self, settings: Settings) -> None:
+        """Go by this configuration from now on; `posts` says who works on it."""
+        if settings.api != self.settings.api:
+            self.gate.reopen()  # it was closed to the old credentials
+        self._bandwidth.rate = settings.upload.max_bandwidth
+        # Those of folders that are no longer configured stay known to whoever has a file of theirs in hand.
+        self._paths |= {folder.name: folder.path for folder in settings.folders}
+        self._configured = {folder.name: folder for folder in settings.folders}
+        self.settings = settings
+
+    def wake(self) -> None:
+        """Let everybody look again, above all whether to leave."""
+        self.doorbell.ring()
+        for folder in list(self.folders.values()):
+            folder.wake()
+
+    def posts(self, ledger: Ledger) -> Iterator[Post]:
+        """The threads that the configuration in force, and what the ledger still holds, need."""
+        settings, folders, upload = self.settings, self.settings.folders, self.settings.upload
+        yield Post("pushed", (folders, upload.max_file_size), partial(self._pushed_loop, settings))
+        sending = (settings.api, upload.chunk_size, upload.max_attempts)
+        for number in range(upload.workers):
             name = f"uploader {number + 1}"
-            yield name, partial(self._upload_loop, name)
+            yield Post(name, sending, partial(self._upload_loop, settings, name), alone=False)
         if self.only is not None:
             return
-        for folder in settings.folders:
-            yield f"folder {folder.name}", partial(self._folder_loop, folder)
-        if any(folder.rules for folder in settings.folders) or any(ledger.stories.counts().values()):
-            yield "planner", self._plan_loop
+        for folder in folders:
+            work = partial(self._folder_loop, settings, folder)
+            yield Post(f"folder {folder.name}", (folder, upload.max_file_size), work)
+        if any(folder.rules for folder in folders) or any(ledger.stories.counts().values()):
+            yield Post("planner", folders, partial(self._plan_loop, settings))
+            paying = (settings.api, folders, settings.budget, upload.max_attempts)
             for number in range(RUNNERS):
                 name = f"runner {number + 1}"
-                yield name, partial(self._run_loop, name)
-        if any(f.on_uploaded or f.on_complete for f in settings.folders) or ledger.deliveries.next_due() is not None:
-            yield "courier", self._deliver_loop
+                yield Post(name, paying, partial(self._run_loop, settings, name), alone=False)
+        if any(f.on_uploaded or f.on_complete for f in folders) or ledger.deliveries.next_due() is not None:
+            yield Post("courier", (folders, upload.max_attempts), partial(self._deliver_loop, settings))
 
-    def layer(self) -> Layer:
-        settings = self.settings
+    def layer(self, settings: Settings) -> Layer:
         token = settings.token().get_secret_value()
         return Layer(settings.api.base_url, token, settings.workspace(), self._tls)
 
     # --- loops --------------------------------------------------------------------------------------------------------
 
-    def _alive(self, name: str) -> Callable[[], bool]:
+    @contextmanager
+    def _alive(self, name: str, allowance_s: float) -> Iterator[Stopping]:
         """Whether it is time to end; asking it is a sign of life."""
-        heart = self.pulse.heart(name, self.allowance_s, time.monotonic())
+        heart = self.pulse.heart(name, allowance_s, time.monotonic())
 
         def stopping() -> bool:
             heart.beat(time.monotonic())
             return self.stop.is_set()
 
-        return stopping
+        yield stopping
+        heart.stop()
 
-    def _loop(self, step: Callable[[], bool], idle_s: Callable[[], float], stopping: Callable[[], bool]) -> None:
-        while not stopping():
+    def _loop(
+        self, step: Callable[[], bool], idle_s: Callable[[], float], stopping: Stopping, leave: threading.Event
+    ) -> None:
+        while not (stopping() or leave.is_set()):
             heard = self.doorbell.rings
             try:
                 if not step():
@@ -112,54 +141,55 @@ class Crew:
             except LedgerTrouble as error:
                 self.trouble(error)
 
-    def _folder_loop(self, folder: Folder) -> None:
-        stopping = self._alive(f"folder {folder.name}")
-        with Ledger(self.settings.ledger.path) as ledger:
+    def _folder_loop(self, settings: Settings, folder: Folder, leave: threading.Event) -> None:
+        with self._alive(f"folder {folder.name}", self.allowance_s) as stopping, Ledger(settings.ledger.path) as ledger:
             around = Surroundings(
                 ledger=ledger,
                 wall=time.time,
                 monotonic=time.monotonic,
-                stopping=stopping,
+                stopping=lambda: stopping() or leave.is_set(),
                 queued=self.doorbell.ring,
                 tell=self.tell,
-                max_size=self.settings.upload.max_file_size,
+                max_size=settings.upload.max_file_size,
                 aftermath=policy(folder).wanted,
                 why_no_input=partial(self._why_no_input, folder),
             )
             drop = DropFolder(folder, self.watch, around)
             self.folders[folder.name] = drop
-            while not stopping():
+            while not around.stopping():
                 try:
                     drop.wait(drop.step())
                 except LedgerTrouble as error:
                     self.trouble(error)
+            del self.folders[folder.name]
+            if not self.stop.is_set():
+                drop.close()
 
-    def _pushed_loop(self) -> None:
-        stopping = self._alive("pushed")
-        with Ledger(self.settings.ledger.path) as ledger:
+    def _pushed_loop(self, settings: Settings, leave: threading.Event) -> None:
+        configured = {folder.name: folder for folder in settings.folders}
+        with self._alive("pushed", self.allowance_s) as stopping, Ledger(settings.ledger.path) as ledger:
             desk = Desk(
                 ledger=ledger,
-                folders=self._configured,
+                folders=configured,
                 root=self._root,
-                aftermath=lambda name: policy(self._configured[name]).wanted,
+                aftermath=lambda name: policy(configured[name]).wanted,
                 why_no_input=self._why_no_input,
                 wall=time.time,
                 monotonic=time.monotonic,
-                stopping=stopping,
+                stopping=lambda: stopping() or leave.is_set(),
                 queued=self.doorbell.ring,
                 tell=self.tell,
-                max_size=self.settings.upload.max_file_size,
+                max_size=settings.upload.max_file_size,
                 only=self.only,
             )
             self.pushed = Pushed(desk)
-            self._loop(self.pushed.step, lambda: PUSHED_S, stopping)
+            self._loop(self.pushed.step, lambda: PUSHED_S, stopping, leave)
 
-    def _upload_loop(self, name: str) -> None:
-        stopping = self._alive(name)
-        tools = self._tools(stopping)
-        with Ledger(self.settings.ledger.path) as ledger:
-            step = Pipeline(ledger, tools, self._shared()).step
-            self._loop(step, partial(self._upload_idle_s, ledger), stopping)
+    def _upload_loop(self, settings: Settings, name: str, leave: threading.Event) -> None:
+        with self._alive(name, self.allowance_s) as stopping, Ledger(settings.ledger.path) as ledger:
+            tools = self._tools(settings, stopping)
+            step = Pipeline(ledger, tools, self._shared(settings)).step
+            self._loop(step, partial(self._upload_idle_s, ledger), stopping, leave)
         tools.layer.close()
         tools.storage.close()
 
@@ -171,18 +201,19 @@ class Crew:
             wait_s = min(wait_s, _until(ledger.files.next_due(begun=True)))
         return wait_s
 
-    def _plan_loop(self) -> None:
-        with Ledger(self.settings.ledger.path) as ledger:
-            planner = Planner(ledger, self._configured, self._root, time.time, self.tell)
-            self._loop(planner.step, lambda: PLAN_S, self._alive("planner"))
+    def _plan_loop(self, settings: Settings, leave: threading.Event) -> None:
+        configured = {folder.name: folder for folder in settings.folders}
+        with self._alive("planner", self.allowance_s) as stopping, Ledger(settings.ledger.path) as ledger:
+            planner = Planner(ledger, configured, self._root, time.time, self.tell)
+            self._loop(planner.step, lambda: PLAN_S, stopping, leave)
 
-    def _run_loop(self, name: str) -> None:
-        layer, assets, stopping = self.layer(), Assets(self._tls), self._alive(name)
-        kit = Kit(layer, assets, time.time, time.monotonic, stopping, self.stop.wait)
-        settings = self.settings
-        site = Site(self._configured, self._root, settings.budget, self.gate, self.tell, settings.upload.max_attempts)
-        with Ledger(settings.ledger.path) as ledger:
-            self._loop(Runner(ledger, kit, site).step, partial(self._run_idle_s, ledger), stopping)
+    def _run_loop(self, settings: Settings, name: str, leave: threading.Event) -> None:
+        configured, attempts = {folder.name: folder for folder in settings.folders}, settings.upload.max_attempts
+        layer, assets = self.layer(settings), Assets(self._tls)
+        with self._alive(name, self.allowance_s) as stopping, Ledger(settings.ledger.path) as ledger:
+            kit = Kit(layer, assets, time.time, time.monotonic, stopping, partial(self._pause, stopping))
+            site = Site(configured, self._root, settings.budget, self.gate, self.tell, attempts)
+            self._loop(Runner(ledger, kit, site).step, partial(self._run_idle_s, ledger), stopping, leave)
         layer.close()
         assets.close()
 
@@ -190,43 +221,57 @@ class Crew:
         due = min(_until(ledger.firing.next_due()), _until(ledger.following.next_due()))
         return max(due, self.gate.wait_s(time.monotonic()))
 
-    def _deliver_loop(self) -> None:
-        webhook, stopping = Webhook(self._tls), self._alive("courier")
-        with Ledger(self.settings.ledger.path) as ledger:
+    def _deliver_loop(self, settings: Settings, leave: threading.Event) -> None:
+        webhook, configured = Webhook(self._tls), {folder.name: folder for folder in settings.folders}
+        actions = [each for folder in settings.folders for each in (folder.on_uploaded, folder.on_complete) if each]
+        longest_s = max((action.timeout for action in actions), default=0.0)
+        with (
+            self._alive("courier", self.allowance_s + longest_s) as stopping,
+            Ledger(settings.ledger.path) as ledger,
+        ):
             courier = Courier(
-                ledger, self._configured, self._root, webhook, time.time, stopping, self.stop.wait, self.tell,
-                self.settings.upload.max_attempts,
+                ledger, configured, self._root, webhook, time.time, stopping, partial(self._pause, stopping), self.tell,
+                settings.upload.max_attempts,
             )  # fmt: skip
-            self._loop(courier.step, lambda: _until(ledger.deliveries.next_due()), stopping)
+            self._loop(courier.step, lambda: _until(ledger.deliveries.next_due()), stopping, leave)
         webhook.close()
 
     # --- parts --------------------------------------------------------------------------------------------------------
 
     def _root(self, name: str) -> str:
-        return "/" if name == PUSHED else os.path.realpath(self._configured[name].path)
+        return "/" if name == PUSHED else os.path.realpath(self._paths[name])
 
-    def _tools(self, stopping: Callable[[], bool]) -> Tools:
+    def _policy(self, name: str) -> Policy:
+        """That of a folder that is no longer configured is to leave its files alone."""
+        folder = self._configured.get(name)
+        return policy(folder) if folder else Policy()
+
+    def _pause(self, stopping: Stopping, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not stopping() and (left := until - time.monotonic()) > 0:
+            self.stop.wait(min(left, PAUSE_S))
+
+    def _tools(self, settings: Settings, stopping: Stopping) -> Tools:
         return Tools(
-            layer=self.layer(),
+            layer=self.layer(settings),
             storage=Storage(self._tls),
             bandwidth=self._bandwidth,
-            chunk_size=self.settings.upload.chunk_size,
+            chunk_size=settings.upload.chunk_size,
             wall=time.time,
             monotonic=time.monotonic,
             stopping=stopping,
-            pause=self.stop.wait,
+            pause=partial(self._pause, stopping),
         )
 
-    def _shared(self) -> Shared:
-        policies = {PUSHED: Policy()} | {name: policy(folder) for name, folder in self._configured.items()}
+    def _shared(self, settings: Settings) -> Shared:
         return Shared(
             root=self._root,
-            policy=lambda name: policies[name],
+            policy=self._policy,
             gate=self.gate,
             board=self.board,
             tell=self.tell,
-            max_attempts=self.settings.upload.max_attempts,
-            workspace_id=self.settings.workspace(),
+            max_attempts=settings.upload.max_attempts,
+            workspace_id=settings.workspace(),
             pushes=self.only,
         )
 

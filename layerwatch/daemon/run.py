@@ -16,27 +16,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from layerwatch import __version__, points
-from layerwatch.api import Layer, Workspace
 from layerwatch.board import Board
 from layerwatch.config import Settings
+from layerwatch.daemon.admission import admit
 from layerwatch.daemon.crew import Crew
 from layerwatch.daemon.doorbell import Doorbell
-from layerwatch.daemon.signals import Signals
-from layerwatch.errors import (
-    ApiDown,
-    Code,
-    CredentialsRefused,
-    EnvironmentProblem,
-    JobError,
-    LedgerTrouble,
-    NotTheApi,
-    Problem,
-    UserError,
-)
-from layerwatch.ledger import Ledger, Lock, iso
+from layerwatch.daemon.house import House
+from layerwatch.daemon.reload import Load, Reload, changes
+from layerwatch.daemon.roster import Roster
+from layerwatch.daemon.signals import Signals, hangups
+from layerwatch.errors import ApiDown, EnvironmentProblem, LedgerTrouble, Problem, UserError
+from layerwatch.ledger import Ledger, Lock
 from layerwatch.notices import Notice, Tell
 from layerwatch.pacing import Pass
-from layerwatch.precheck import check_rules
 from layerwatch.pulse import Pulse
 from layerwatch.sdnotify import Notifier
 from layerwatch.watch import Watch
@@ -52,7 +44,6 @@ RINGING = frozenset(("uploaded", "postponed", "failed", "superseded", "resumed")
     ("released", "generation_queued", "generation_started", "generation_complete")
 )
 FAILURES = frozenset(("failed", "generation_failed", "generation_unknown"))
-CLOCK_SLACK_S = 5.0
 TROUBLE_QUIET_S = 60.0
 ALLOWANCE_S = 180.0  # longer than any one request may take
 
@@ -70,7 +61,8 @@ class Ended:
 class Daemon:
     """One run on one configuration. `tell` and `board` are how others see what is going on. With `only` it is an
     errand: what was pushed under these numbers is uploaded, and nothing else is touched, let alone paid for.
-    `patience_s`: how long a run that ends by itself may take."""
+    `patience_s`: how long a run that ends by itself may take. `load` reads the configuration anew, when SIGHUP asks for
+    that; it raises `UserError`."""
 
     def __init__(
         self,
@@ -81,6 +73,7 @@ class Daemon:
         board: Board | None = None,
         only: range | None = None,
         patience_s: float | None = None,
+        load: Load | None = None,
     ) -> None:
         self._settings = settings
         self._once = once
@@ -98,15 +91,18 @@ class Daemon:
             self._pulse, 2 * self._notifier.watchdog_s if self._notifier.watchdog_s else ALLOWANCE_S, only,
         )  # fmt: skip
         self._gate = self._crew.gate
-        self._threads: list[threading.Thread] = []
+        self._house = House(self._gate, self._tell, self._doorbell.ring)
+        self._roster = Roster()
+        self._reload = Reload(load, self._crew.layer, self._tell, lambda: self._wake()) if load else None
+        self._asked_to_reload = False
+        self._new: Settings | None = None
+        self._kept = ""
         self._crash = ""
         self._signals: list[int] = []
         self._asked_to_stop = False
-        self._clock_offset_s = time.time() - time.monotonic()
         self._quiet_until = 0.0
         self._late: list[str] = []
         self._fed_at = 0.0
-        self._noted_hold: tuple[str, str] | None = None
         self._wake: Callable[[], None] = lambda: None
 
     # --- the run ------------------------------------------------------------------------------------------------------
@@ -116,13 +112,13 @@ class Daemon:
         begin."""
         lock = Lock(self._settings.ledger.path)
         try:
-            with Ledger(self._settings.ledger.path) as ledger:
+            with Ledger(self._settings.ledger.path) as ledger, hangups(self._hang_up, self._terminal_gone):
                 self._check_api()
                 self._prepare(ledger)
                 with self._signals_caught() as signals:
                     self._wake = signals.wake
                     self._start(ledger)
-                    self._notifier.ready(f"watching {len(self._settings.folders)} folders")
+                    self._notifier.ready(self._status())
                     reason = self._supervise(ledger, signals.wait)
                     self._notifier.stopping()
                     self._end()
@@ -136,43 +132,14 @@ class Daemon:
         self._wake()
 
     def _check_api(self) -> None:
-        layer = self._crew.layer()
+        layer = self._crew.layer(self._settings)
         try:
-            workspace = layer.workspace()
-            if self._only is None:
-                self._check_rules(layer)
-        except JobError as error:
-            self._refused(error)
-        else:
-            self._tell(Notice("connected", _greeting(workspace), facts={"workspace_id": workspace.workspace_id}))
+            error = admit(self._settings, layer, self._tell, rules=self._only is None)
         finally:
             layer.close()
-
-    def _check_rules(self, layer: Layer) -> None:
-        try:
-            found = list(check_rules(layer, self._settings.folders, self._settings.path))
-        except JobError as error:
-            text = f"the rules could not be held against what Layer knows: {error.message}"
-            self._tell(Notice("rules_unchecked", text, logging.WARNING))
-            return
-        for each in found:
-            if each.is_warning:
-                self._tell(Notice("configuration", str(each.problem), logging.WARNING))
-        if errors := [each.problem for each in found if not each.is_warning]:
-            raise UserError(*errors)
-
-    def _refused(self, error: JobError) -> None:
-        where = f"{self._settings.path}: api.base_url"
-        if error.code in (Code.UNAUTHORIZED, Code.FORBIDDEN):
-            fix = "give a valid token (LAYER_TOKEN or token_file) of a member of api.workspace_id"
-            raise CredentialsRefused(Problem(self._settings.api.base_url, error.message, fix)) from None
-        if isinstance(error, NotTheApi):
-            raise UserError(Problem(where, error.message, "Layer's is https://api.app.layer.ai/api")) from None
-        # No network yet, or a bad moment: that is what waiting is for.
         if isinstance(error, ApiDown):
             now = time.monotonic()
             self._gate.down(Pass(now, probe=False), error, now)
-        self._tell(Notice("api_unavailable", f"{error.message}; files are recorded, uploads wait", logging.WARNING))
 
     def _prepare(self, ledger: Ledger) -> None:
         settings, now = self._settings, time.time()
@@ -198,13 +165,7 @@ class Daemon:
 
     def _start(self, ledger: Ledger) -> None:
         self._watch.start()
-        for name, work in self._crew.loops(ledger):
-            self._thread(name, work)
-
-    def _thread(self, name: str, work: Callable[[], None]) -> None:
-        thread = threading.Thread(target=work, name=name, daemon=True)
-        self._threads.append(thread)
-        thread.start()
+        self._roster.fill(self._crew.posts(ledger))
 
     def _supervise(self, ledger: Ledger, wait: Callable[[float], None]) -> str:
         while True:
@@ -220,7 +181,8 @@ class Daemon:
                 return "stopped"
             self._feed_watchdog()
             try:
-                self._keep_house(ledger)
+                self._mind_the_configuration(ledger)
+                self._house.keep(ledger, anybody_leaving=self._roster.anybody_leaving())
                 if self._once and (reason := self._finished(ledger)) is not None:
                     return reason
             except LedgerTrouble as error:
@@ -239,30 +201,59 @@ class Daemon:
             self._fed_at = now
             self._notifier.alive()
 
-    def _keep_house(self, ledger: Ledger) -> None:
-        """What is nobody else's: the clock, the note of why everything waits, the ledger's write-ahead log."""
-        self._mind_the_clock(ledger)
-        hold = self._gate.hold
-        noted = (hold.code, hold.message) if hold else None
-        if noted != self._noted_hold:
-            note = {"code": hold.code, "message": hold.message} if hold else None
-            ledger.facts.note("hold", note, time.time())
-            self._noted_hold = noted
-        ledger.checkpoint_if_due()
+    # --- a new configuration ------------------------------------------------------------------------------------------
 
-    def _mind_the_clock(self, ledger: Ledger) -> None:
-        """A clock that was set, or a machine that slept: what waits for a time must not wait the difference out."""
-        offset_s = time.time() - time.monotonic()
-        jump_s = offset_s - self._clock_offset_s
-        if abs(jump_s) > CLOCK_SLACK_S:
-            text = (
-                f"the clock jumped {'forward' if jump_s > 0 else 'back'} by {abs(jump_s):.0f} s, or the machine slept"
-            )
-            ledger.files.hurry(time.time())
-            ledger.facts.note("clock", {"message": text, "at": iso(time.time())}, time.time())
-            self._tell(Notice("clock_jumped", text, logging.WARNING, {"seconds": round(jump_s)}))
-            self._doorbell.ring()
-        self._clock_offset_s = offset_s
+    def _hang_up(self) -> None:
+        self._asked_to_reload = True
+        self._wake()
+
+    def _terminal_gone(self) -> None:
+        self._signals.append(signal.SIGHUP)
+        self._wake()
+
+    def _mind_the_configuration(self, ledger: Ledger) -> None:
+        if self._asked_to_reload:
+            self._begin_to_reload()
+        match self._reload and self._reload.verdict():
+            case UserError() as error:
+                self._keep(" ".join(map(str, error.problems)))
+                self._notifier.ready(f"{self._status()}; a new configuration was not taken")
+            case Settings() as new:
+                self._new = new
+        if self._new:
+            self._take(ledger, self._new)
+            self._new = None
+            self._notifier.ready(self._status())
+
+    def _begin_to_reload(self) -> None:
+        if self._reload is None:
+            self._asked_to_reload = False
+            self._keep("this run ends by itself, with the one that it began with")
+        elif self._new is None and self._reload.begin(self._settings):
+            self._asked_to_reload = False
+            self._notifier.reloading(time.monotonic_ns() // 1000)
+
+    def _keep(self, why: str) -> None:
+        self._kept = why
+        self._tell(Notice("configuration_kept", f"the configuration stays as it was: {why}", logging.ERROR))
+
+    def _take(self, ledger: Ledger, new: Settings) -> None:
+        """Whose work stays the same is not disturbed; an upload in flight is finished by whoever has it in hand. Raises
+        `LedgerTrouble`, to be done again."""
+        self._crew.take(new)
+        self._roster.fill(list(self._crew.posts(ledger)))
+        self._crew.wake()
+        self._house.forget_all_but([folder.name for folder in new.folders])
+        text = f"a new configuration is in force: {changes(self._settings, new)}"
+        self._settings, self._kept = new, ""
+        for warning in (*new.warnings, *_without_effect(new)):
+            self._tell(Notice("configuration", warning, logging.WARNING))
+        self._tell(Notice("configuration_taken", text))
+
+    def _status(self) -> str:
+        return f"watching {len(self._settings.folders)} folders"
+
+    # --- the end ------------------------------------------------------------------------------------------------------
 
     def _finished(self, ledger: Ledger) -> str | None:
         """Why a run that ends by itself is over; None while it is not."""
@@ -305,10 +296,8 @@ class Daemon:
         deadline = time.monotonic() + STOP_BUDGET_S
         self._stop.set()
         self._watch.stop()
-        for folder in list(self._crew.folders.values()):
-            folder.wake()
-        self._doorbell.ring()
-        for thread in self._threads:
+        self._crew.wake()
+        for thread in self._roster.threads():
             thread.join(max(deadline - time.monotonic(), 0))
         self._watch.join(max(deadline - time.monotonic(), 0))
 
@@ -365,10 +354,3 @@ def _watch(overflowed: Callable[[], None]) -> Watch:
 def _without_effect(settings: Settings) -> list[str]:
     """What is configured, and nothing is done about in this version: said, so that nobody relies on it."""
     return ["[http] listen has no effect in this version: no page is served"] if settings.http.listen else []
-
-
-def _greeting(workspace: Workspace) -> str:
-    name = workspace.name or workspace.workspace_id
-    return f"connected to workspace {name}" + (
-        f", {workspace.available:g} Creative Units available" if workspace.available is not None else ""
-    )

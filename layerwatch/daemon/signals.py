@@ -1,12 +1,12 @@
-"""SIGTERM and SIGINT, as flags and a wake-up of the main thread."""
+"""SIGTERM, SIGINT and SIGHUP, as flags and a wake-up of the main thread."""
 
 import os
 import select
 import signal
 import socket
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Self
 
@@ -54,3 +54,31 @@ class Signals:
         if ready:
             with suppress(BlockingIOError):
                 self._reader.recv(64)
+
+
+@contextmanager
+def hangups(reload: Callable[[], None], terminal_gone: Callable[[], None]) -> Iterator[None]:
+    """While this lasts, SIGHUP calls for a new configuration; where it says that the terminal has gone on which we were
+    started, it ends us, as it would without us, but for `nohup`."""
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    ends_with_terminal = _has_terminal() and not ignored
+
+    def caught(_number: int, _frame: FrameType | None) -> None:
+        if ends_with_terminal and not _has_terminal():
+            terminal_gone()
+        else:
+            reload()
+
+    before = signal.signal(signal.SIGHUP, caught)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
