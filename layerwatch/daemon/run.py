@@ -6,7 +6,7 @@ ends the process with an error.
 """
 
 import logging
-import os
+import math
 import signal
 import threading
 import time
@@ -15,18 +15,21 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from layerwatch import __version__, points
 from layerwatch.board import Board
 from layerwatch.config import Settings
 from layerwatch.daemon.admission import admit
 from layerwatch.daemon.crew import Crew
 from layerwatch.daemon.doorbell import Doorbell
 from layerwatch.daemon.house import House
-from layerwatch.daemon.reload import Load, Reload, changes
+from layerwatch.daemon.once import why_over
+from layerwatch.daemon.opening import open_books
+from layerwatch.daemon.page import StatusPage, Troubles
+from layerwatch.daemon.reload import Load, Reload, Steps
 from layerwatch.daemon.roster import Roster
 from layerwatch.daemon.signals import Signals, hangups
-from layerwatch.errors import ApiDown, EnvironmentProblem, LedgerTrouble, Problem, UserError
+from layerwatch.errors import ApiDown, EnvironmentProblem, LedgerTrouble, Problem
 from layerwatch.ledger import Ledger, Lock
+from layerwatch.meters import Meters
 from layerwatch.notices import Notice, Tell
 from layerwatch.pacing import Pass
 from layerwatch.pulse import Pulse
@@ -37,14 +40,13 @@ STOP_BUDGET_S = 4.0
 SUPERVISE_S = 1.0
 ONCE_S = 0.05  # how often a run that ends by itself looks whether it is done
 LEDGER_RETRY_S = 1.0
-ONCE_PROBES = 5
-ONCE_PATIENCE_S = 60.0
 # After these somebody who sleeps may have something to do: a twin, or everything.
 RINGING = frozenset(("uploaded", "postponed", "failed", "superseded", "resumed")) | frozenset(
     ("released", "generation_queued", "generation_started", "generation_complete")
 )
 FAILURES = frozenset(("failed", "generation_failed", "generation_unknown"))
 TROUBLE_QUIET_S = 60.0
+TROUBLE_S = 10.0  # whoever has to do with the ledger meets it again sooner than that
 ALLOWANCE_S = 180.0  # longer than any one request may take
 
 
@@ -80,6 +82,7 @@ class Daemon:
         self._only = only
         self._deadline = None if patience_s is None else time.monotonic() + patience_s
         self._outside = tell
+        self._meters = Meters(threading.Lock())
         self._failed = 0
         self._stop = threading.Event()
         self._doorbell = Doorbell()
@@ -93,14 +96,15 @@ class Daemon:
         self._gate = self._crew.gate
         self._house = House(self._gate, self._tell, self._doorbell.ring)
         self._roster = Roster()
-        self._reload = Reload(load, self._crew.layer, self._tell, lambda: self._wake()) if load else None
-        self._asked_to_reload = False
-        self._new: Settings | None = None
-        self._kept = ""
+        steps = Steps(load, self._crew.layer, self._prepare, self._take)
+        self._reload = Reload(steps, self._tell, self._notifier, lambda: self._wake())
+        troubles = Troubles(lambda: self._crash, self._recent_trouble, lambda: self._reload.kept)
+        self._page = None if once else StatusPage(self._crew, self._meters, troubles)
         self._crash = ""
         self._signals: list[int] = []
         self._asked_to_stop = False
         self._quiet_until = 0.0
+        self._troubled = (-math.inf, "")
         self._late: list[str] = []
         self._fed_at = 0.0
         self._wake: Callable[[], None] = lambda: None
@@ -112,16 +116,15 @@ class Daemon:
         begin."""
         lock = Lock(self._settings.ledger.path)
         try:
-            with Ledger(self._settings.ledger.path) as ledger, hangups(self._hang_up, self._terminal_gone):
-                self._check_api()
-                self._prepare(ledger)
-                with self._signals_caught() as signals:
-                    self._wake = signals.wake
-                    self._start(ledger)
-                    self._notifier.ready(self._status())
-                    reason = self._supervise(ledger, signals.wait)
-                    self._notifier.stopping()
-                    self._end()
+            with Ledger(self._settings.ledger.path) as ledger:
+                with hangups(self._reload.ask, self._terminal_gone):
+                    self._begin(ledger)
+                    with Signals(self._signals.append, self._thread_died) as signals:
+                        self._wake = signals.wake
+                        self._start(ledger)
+                        reason = self._supervise(ledger, signals.wait)
+                        self._notifier.stopping()
+                        self._end()
                 return self._ended(ledger, reason)
         finally:
             lock.release()
@@ -130,6 +133,13 @@ class Daemon:
         """End the run as a signal would. From any thread, at any time."""
         self._asked_to_stop = True
         self._wake()
+
+    def _begin(self, ledger: Ledger) -> None:
+        """What may still say that it cannot be."""
+        self._warn()
+        self._prepare(self._settings)
+        self._check_api()
+        open_books(ledger, self._settings, self._tell, once=self._once)
 
     def _check_api(self) -> None:
         layer = self._crew.layer(self._settings)
@@ -141,31 +151,12 @@ class Daemon:
             now = time.monotonic()
             self._gate.down(Pass(now, probe=False), error, now)
 
-    def _prepare(self, ledger: Ledger) -> None:
-        settings, now = self._settings, time.time()
-        for text in (*settings.warnings, *_without_effect(settings)):
-            self._tell(Notice("configuration", text, logging.WARNING))
-        ledger.facts.forget_folders_but([folder.name for folder in settings.folders])
-        ledger.facts.nothing_seen_yet(now)
-        ledger.facts.note("hold", None, now)
-        ledger.facts.note("clock", None, now)
-        ledger.facts.note("daemon", {"pid": os.getpid(), "version": __version__, "once": self._once}, now)
-        ledger.finishing.recover()
-        ledger.deliveries.recover()
-        if unknown := ledger.firing.recover(now):
-            points.passed("recovered")
-            names = ", ".join(f"g{id_}" for id_ in unknown)
-            text = f"generations {names} may have been fired when layerwatch ended: see `layerwatch resolve`"
-            self._tell(Notice("generation_unknown", text, logging.ERROR, {"generations": unknown}))
-        ledger.files.hurry(now)  # nothing waits for longer because the clock was wrong, or we were away
-        if recovered := ledger.files.recover(now):
-            points.passed("recovered")
-            text = f"{len(recovered)} uploads had been interrupted: going on where they were"
-            self._tell(Notice("recovered", text, facts={"files": recovered}))
-
     def _start(self, ledger: Ledger) -> None:
         self._watch.start()
         self._roster.fill(self._crew.posts(ledger))
+        if self._page:
+            self._page.take(self._settings)
+        self._notifier.ready(f"watching {len(self._settings.folders)} folders")
 
     def _supervise(self, ledger: Ledger, wait: Callable[[float], None]) -> str:
         while True:
@@ -181,9 +172,9 @@ class Daemon:
                 return "stopped"
             self._feed_watchdog()
             try:
-                self._mind_the_configuration(ledger)
+                self._reload.mind(ledger, self._settings)
                 self._house.keep(ledger, anybody_leaving=self._roster.anybody_leaving())
-                if self._once and (reason := self._finished(ledger)) is not None:
+                if self._once and (reason := why_over(ledger, self._crew, self._deadline)) is not None:
                     return reason
             except LedgerTrouble as error:
                 self._ledger_trouble(error)
@@ -201,41 +192,15 @@ class Daemon:
             self._fed_at = now
             self._notifier.alive()
 
-    # --- a new configuration ------------------------------------------------------------------------------------------
-
-    def _hang_up(self) -> None:
-        self._asked_to_reload = True
-        self._wake()
-
     def _terminal_gone(self) -> None:
         self._signals.append(signal.SIGHUP)
         self._wake()
 
-    def _mind_the_configuration(self, ledger: Ledger) -> None:
-        if self._asked_to_reload:
-            self._begin_to_reload()
-        match self._reload and self._reload.verdict():
-            case UserError() as error:
-                self._keep(" ".join(map(str, error.problems)))
-                self._notifier.ready(f"{self._status()}; a new configuration was not taken")
-            case Settings() as new:
-                self._new = new
-        if self._new:
-            self._take(ledger, self._new)
-            self._new = None
-            self._notifier.ready(self._status())
+    # --- a new configuration ------------------------------------------------------------------------------------------
 
-    def _begin_to_reload(self) -> None:
-        if self._reload is None:
-            self._asked_to_reload = False
-            self._keep("this run ends by itself, with the one that it began with")
-        elif self._new is None and self._reload.begin(self._settings):
-            self._asked_to_reload = False
-            self._notifier.reloading(time.monotonic_ns() // 1000)
-
-    def _keep(self, why: str) -> None:
-        self._kept = why
-        self._tell(Notice("configuration_kept", f"the configuration stays as it was: {why}", logging.ERROR))
+    def _prepare(self, new: Settings) -> None:
+        if self._page:
+            self._page.prepare(new)
 
     def _take(self, ledger: Ledger, new: Settings) -> None:
         """Whose work stays the same is not disturbed; an upload in flight is finished by whoever has it in hand. Raises
@@ -243,53 +208,17 @@ class Daemon:
         self._crew.take(new)
         self._roster.fill(list(self._crew.posts(ledger)))
         self._crew.wake()
+        if self._page:
+            self._page.take(new)
         self._house.forget_all_but([folder.name for folder in new.folders])
-        text = f"a new configuration is in force: {changes(self._settings, new)}"
-        self._settings, self._kept = new, ""
-        for warning in (*new.warnings, *_without_effect(new)):
-            self._tell(Notice("configuration", warning, logging.WARNING))
-        self._tell(Notice("configuration_taken", text))
+        self._settings = new
+        self._warn()
 
-    def _status(self) -> str:
-        return f"watching {len(self._settings.folders)} folders"
+    def _warn(self) -> None:
+        for text in self._settings.warnings:
+            self._tell(Notice("configuration", text, logging.WARNING))
 
     # --- the end ------------------------------------------------------------------------------------------------------
-
-    def _finished(self, ledger: Ledger) -> str | None:
-        """Why a run that ends by itself is over; None while it is not."""
-        if self._deadline is not None and time.monotonic() >= self._deadline and self._unfinished(ledger):
-            return "the time is over"
-        if self._only is None and not self._all_seen(ledger):
-            return None
-        if not self._unfinished(ledger):
-            return "done"
-        hold = self._gate.hold
-        if hold and (hold.probes >= ONCE_PROBES or hold.until - time.monotonic() > ONCE_PATIENCE_S):
-            return f"gave up: {hold.message}"
-        return None
-
-    def _all_seen(self, ledger: Ledger) -> bool:
-        """Whether all that lies in the folders, and all that was pushed, has been found and decided."""
-        folders, pushed = dict(self._crew.folders), self._crew.pushed
-        return (
-            len(folders) == len(self._settings.folders)
-            and all(folder.idle for folder in folders.values())
-            and pushed is not None
-            and pushed.idle(ledger)
-        )
-
-    def _unfinished(self, ledger: Ledger) -> bool:
-        """In the order in which one leads to the next, so that nothing slips through between two questions."""
-        if self._only is not None:
-            return not all(outcome.settled for outcome in ledger.pushes.outcomes(self._only))
-        now = time.time()
-        return (
-            ledger.files.unfinished()
-            or ledger.finishing.due(now)
-            or ledger.planning.unfinished()
-            or ledger.firing.unfinished()
-            or ledger.deliveries.unfinished(now)
-        )
 
     def _end(self) -> None:
         """Stop what feeds, then what works; whoever is not done by then is left behind."""
@@ -299,6 +228,8 @@ class Daemon:
         self._crew.wake()
         for thread in self._roster.threads():
             thread.join(max(deadline - time.monotonic(), 0))
+        if self._page:
+            self._page.close()
         self._watch.join(max(deadline - time.monotonic(), 0))
 
     def _ended(self, ledger: Ledger, reason: str) -> Ended:
@@ -317,6 +248,10 @@ class Daemon:
         self._tell(Notice("ledger_trouble", f"{error}; trying again", logging.ERROR))
         self._stop.wait(LEDGER_RETRY_S)
 
+    def _recent_trouble(self) -> str:
+        at, text = self._troubled
+        return text if time.monotonic() < at + TROUBLE_S else ""
+
     def _thread_died(self, args: threading.ExceptHookArgs) -> None:
         name = args.thread.name if args.thread else "a thread"
         said = "".join(traceback.format_exception(args.exc_type, args.exc_value, args.exc_traceback))
@@ -332,15 +267,14 @@ class Daemon:
             self._failed += 1
         if notice.event in RINGING:
             self._doorbell.ring()
+        self._meters.count(notice)
         if notice.event == "ledger_trouble":
+            self._troubled = (time.monotonic(), notice.text)
             # Every thread meets it, every second: said once a minute.
             if time.monotonic() < self._quiet_until:
                 return
             self._quiet_until = time.monotonic() + TROUBLE_QUIET_S
         self._outside(notice)
-
-    def _signals_caught(self) -> Signals:
-        return Signals(self._signals.append, self._thread_died)
 
 
 def _watch(overflowed: Callable[[], None]) -> Watch:
@@ -349,8 +283,3 @@ def _watch(overflowed: Callable[[], None]) -> Watch:
     except OSError as error:
         fix = "raise fs.inotify.max_user_instances, or end what holds them; see `layerwatch check`"
         raise EnvironmentProblem(Problem("inotify", f"the kernel gives no watch: {error.strerror}", fix)) from None
-
-
-def _without_effect(settings: Settings) -> list[str]:
-    """What is configured, and nothing is done about in this version: said, so that nobody relies on it."""
-    return ["[http] listen has no effect in this version: no page is served"] if settings.http.listen else []
