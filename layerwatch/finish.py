@@ -5,9 +5,10 @@ The second stage. Never writes the ledger. Never touches a file whose bytes the 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 from layerwatch.aftermath import Confirmed, Done, Left, Outcome, Reason, delete, keep, move, write_receipt
-from layerwatch.config import AfterUpload
+from layerwatch.config import AfterUpload, Folder
 from layerwatch.ledger import Finishing
 
 CONFIRMED_BY = ("crc32c", "md5")
@@ -24,6 +25,12 @@ class Policy:
     receipt: bool = False
     rules: bool = False
     tells: bool = False
+
+    @classmethod
+    def of(cls, folder: Folder) -> Self:
+        """As the folder is configured."""
+        tells = folder.on_uploaded is not None
+        return cls(folder.after_upload, folder.move_to, folder.receipt, bool(folder.rules), tells)
 
     @property
     def wanted(self) -> bool:

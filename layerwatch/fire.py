@@ -15,9 +15,9 @@ from layerwatch.config.roles import PROMPT
 from layerwatch.errors import Final, Stopped
 from layerwatch.ledger import Firing, Following, Limits
 from layerwatch.placeholders import PlaceholderError
-from layerwatch.planner import overrides
 from layerwatch.results import Found, Place, provenance, save, settled, sweep
 from layerwatch.rules import RuleError
+from layerwatch.sidecars import overrides
 
 RULE, RULE_GONE = "rule", "rule_gone"  # `error_code`s
 

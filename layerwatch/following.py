@@ -165,7 +165,8 @@ class Follower:
             following.again(
                 job, due, attempts=attempts, code=error.code, message=error.message, remote_state="complete"
             )
-            self._bench.tell("generation_postponed", job, f"its results wait ({error.code}): {error.message}", WARNING)
+            text = f"its results wait ({error.code}): {error.message}"
+            self._bench.tell("generation_postponed", job, text, WARNING, error_code=error.code)
             return
         message = f"complete, and its results are not here: {error.message}; `retry` fetches them again, for nothing"
         following.ended(

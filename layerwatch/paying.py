@@ -40,7 +40,8 @@ class Payer:
             held = self._booked(job, rule, body)
         except LostClaim as error:
             site.gate.unused(given)
-            site.tell(Notice("superseded", f"{error}: nothing was sent", INFO))
+            about = {"generation": job.id, "folder": job.folder, "rule": job.rule, "path": job.path}
+            site.tell(Notice("superseded", f"{error}: nothing was sent", INFO, about))
             return
         except Exception as error:  # noqa: BLE001  a bug of ours: nothing has been sent
             trouble = error if isinstance(error, JobError) else trouble_of(error)
@@ -101,7 +102,9 @@ class Payer:
         if isinstance(error, TryAgain) and attempts < self._bench.site.max_attempts:
             due = now + delay_s(error, attempts)
             self._firing.put_off(job, due, attempts=attempts, code=error.code, message=error.message)
-            self._bench.tell("generation_postponed", job, f"not sent ({error.code}): {error.message}", DEBUG)
+            self._bench.tell(
+                "generation_postponed", job, f"not sent ({error.code}): {error.message}", DEBUG, error_code=error.code
+            )
             return
         detail = error.detail if isinstance(error, Final) else ""
         self._firing.refused(job, Generation.QUEUED, now, code=error.code, message=error.message, detail=detail)
@@ -120,7 +123,7 @@ class Payer:
             case TryAgain(code=code, message=message):
                 due = now + delay_s(outcome, job.attempts)
                 bench.insist(partial(firing.not_started, job, due, now, code=code, message=message))
-                bench.tell("generation_postponed", job, f"not started ({code}): {message}", DEBUG)
+                bench.tell("generation_postponed", job, f"not started ({code}): {message}", DEBUG, error_code=code)
             case Final(code=code, message=message):
                 bench.insist(partial(firing.refused, job, Generation.SUBMITTING, now, code=code, message=message))
                 bench.tell_failed(job, code, message)

@@ -5,25 +5,23 @@ One thread alone plans. What it decides about a file, and that the rules have se
 forgets a generation or plans it twice.
 """
 
-import json
 import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from layerwatch import points, rules, source
+from layerwatch import points, rules, sidecars
 from layerwatch.config import Folder, Rule
 from layerwatch.config.roles import INPUT, PARAMETERS, PROMPT
-from layerwatch.errors import JobError
+from layerwatch.errors import Code, JobError, Superseded, TryAgain
 from layerwatch.ledger import GenerationRow, Input, Ledger, Missing, Plan, Planned
 from layerwatch.notices import Notice, Tell, name_text
 from layerwatch.rules import Fit, Need, RuleError
+from layerwatch.site import relative, rule_of
 from layerwatch.states import Turn
 
 BATCH = 50
-SIDECAR_MOST_BYTES = 1024 * 1024
 _WILDCARD = re.compile(r"[*?\[]")
 
 
@@ -38,7 +36,7 @@ class Planner:
     tell: Tell
 
     def step(self) -> bool:
-        """Plan for a batch of uploads, and look after what has waited for too long. False when there was nothing."""
+        """Plan for a batch of uploads, and look after what has waited for long enough. False when there was nothing."""
         seen = self.ledger.planning.pending(list(self.folders), BATCH)
         for upload in seen:
             planned = self.ledger.planning.plan(upload, list(self.plans(upload)), self.wall())
@@ -50,33 +48,36 @@ class Planner:
             self._overdue(id_, rule, trigger)
         if released := self.ledger.firing.release(self.wall()):
             self.tell(Notice("released", f"{released} generations that were held back may go on"))
-        return bool(seen or overdue or released)
+        # New files go first: of what could not be read there may be a whole share.
+        looked = 0 if seen else self.ledger.planning.look_again(self.wall(), BATCH)
+        return bool(seen or overdue or released or looked)
 
     def plans(self, upload: Input) -> Iterator[Plan]:
         """What the rules make of this upload: as what they match, and as what others wait for."""
-        folder, relative = self.folders[upload.folder], self._relative(upload)
-        if relative is None:
+        folder, below = self.folders[upload.folder], self._relative(upload)
+        if below is None:
             return
         for rule in folder.rules:
-            if fits := rules.fit(rule, folder.name, relative):
+            if fits := rules.fit(rule, folder.name, below):
                 yield self.plan(rule, fits, upload)
-            if rules.may_fill(rule, relative):
-                yield from self._as_companion(rule, folder.name, relative, upload.path)
+            if rules.may_fill(rule, below):
+                yield from self._as_companion(rule, folder.name, below, upload.path)
 
     def plan(self, rule: Rule, fit: Fit, trigger: Input, *, in_vain: bool = False) -> Plan:
         """The generation of this rule for this file as it is now. `in_vain`: what may be missing is not waited for."""
         companions: dict[str, Input] = {}
-        sidecars: dict[str, str] = {}
+        texts: dict[str, str] = {}
         missing: list[Missing] = []
         for need in rules.needs(rule, fit):
-            if need.sidecar and (text := self._sidecar(trigger.folder, need)) is not None:
-                sidecars[need.role] = text
-            elif not need.sidecar and (found := self._find(trigger.folder, need)):
-                companions[need.role] = found
-            else:
-                missing.append(Missing(need.role, need.glob, need.key, need.optional))
+            match self._sidecar(trigger.folder, need) if need.sidecar else self._find(trigger.folder, need):
+                case str() as text:
+                    texts[need.role] = text
+                case Input() as found:
+                    companions[need.role] = found
+                case Missing() as lack:
+                    missing.append(lack)
         if not any(each.role == PARAMETERS for each in missing):
-            missing += _unusable(rule, fit, trigger, companions, sidecars)
+            missing += _unusable(rule, fit, trigger, companions, texts)
         if in_vain:
             missing = [each for each in missing if not each.optional]
         return Plan(
@@ -85,78 +86,76 @@ class Planner:
             target=rule.target_id,
             trigger=trigger,
             companions=companions,
-            sidecars=sidecars,
+            sidecars=texts,
             missing=tuple(missing),
             wait_s=rule.wait,
-            fires_again_on=tuple(sidecars) if rule.again_on_sidecar else (),
+            fires_again_on=tuple(texts) if rule.again_on_sidecar else (),
         )
 
     # --- what there is ------------------------------------------------------------------------------------------------
 
     def _relative(self, of: Input | GenerationRow) -> str | None:
-        if isinstance(of, Input) and of.outside:
-            return os.path.basename(of.path)
-        root = self.root(of.folder).rstrip("/")
-        relative = of.path.removeprefix(f"{root}/")
-        return None if relative == of.path else relative  # None: the folder is somewhere else now
+        return relative(self.folders, self.root, of)
 
-    def _as_companion(self, rule: Rule, folder: str, relative: str, path: str) -> Iterator[Plan]:
+    def _as_companion(self, rule: Rule, folder: str, below: str, path: str) -> Iterator[Plan]:
         """For the files that wait for this one, or used an earlier version of it."""
         planning = self.ledger.planning
         triggers = {
             each.id: each
             for each in (
-                *planning.triggers_missing(folder, rule.name, rules.key_of(relative)),
+                *planning.triggers_missing(folder, rule.name, rules.key_of(below)),
                 *planning.triggers_using(folder, rule.name, path),
             )
         }
         for trigger in triggers.values():
             theirs = self._relative(trigger)
             fits = rules.fit(rule, folder, theirs) if theirs else None
-            if fits and any(need.pattern.fullmatch(relative) for need in rules.needs(rule, fits)):
+            if fits and any(need.pattern.fullmatch(below) for need in rules.needs(rule, fits)):
                 yield self.plan(rule, fits, trigger)
 
-    def _find(self, folder: str, need: Need) -> Input | None:
+    def _find(self, folder: str, need: Need) -> Input | Missing:
         planning, root = self.ledger.planning, self.root(folder)
+        lack = Missing(need.role, need.glob, need.key, need.optional)
         if need.literal is not None:
-            return planning.exactly(folder, rules.key_of(need.literal), os.path.join(root, need.literal))
+            return planning.exactly(folder, rules.key_of(need.literal), os.path.join(root, need.literal)) or lack
         prefix = rules.key_of(_WILDCARD.split(need.glob, maxsplit=1)[0])
         for found in planning.beginning_with(folder, prefix):
-            relative = self._relative(found)
-            if relative and need.pattern.fullmatch(relative):
+            below = self._relative(found)
+            if below and need.pattern.fullmatch(below):
                 return found
-        return None
+        return lack
 
-    def _sidecar(self, folder: str, need: Need) -> str | None:
-        """What the sidecar says; None while it is not there, or not quiet yet."""
+    def _sidecar(self, folder: str, need: Need) -> str | Missing:
+        """What the sidecar says; or what is missing: it is not there, not quiet yet, or of no use."""
         assert need.literal is not None
         root = self.root(folder)
-        path = os.path.join(root, need.literal)
-        if not self.ledger.planning.sidecar_known(path):
-            return None
-        try:
-            with source.opened(path, root) as fd:
-                text = os.pread(fd, SIDECAR_MOST_BYTES, 0).decode("utf-8-sig").strip()
-        except (JobError, OSError, UnicodeDecodeError):
-            return None
-        return text or None
+        for path in self.ledger.planning.sidecars(os.path.join(root, need.literal)):
+            name = os.path.relpath(path, root)
+            try:
+                text = sidecars.read(path, root)
+            except Superseded as error:
+                if error.code == Code.VANISHED:
+                    continue  # one whose ending is written otherwise may have taken its place
+                return _of_no_use(need, f"{name}: {error.message}")
+            except JobError as error:
+                return _of_no_use(need, f"{name} {error.message}", may_pass=isinstance(error, TryAgain))
+            return text or Missing(need.role, f"{name} is empty", need.key, need.optional)
+        return Missing(need.role, need.glob, need.key, need.optional)
 
     # --- waiting in vain ----------------------------------------------------------------------------------------------
 
     def _overdue(self, id_: int, rule_name: str, trigger: Input) -> None:
-        folder = self.folders.get(trigger.folder)
-        rule = next((rule for rule in folder.rules if rule.name == rule_name), None) if folder else None
-        relative = self._relative(trigger) if folder else None
-        fits = rules.fit(rule, trigger.folder, relative) if rule and relative else None
-        if rule and fits:
-            plan = self.plan(rule, fits, trigger, in_vain=True)
-            if not plan.missing:
-                for each in self.ledger.planning.plan(None, [plan], self.wall()):
-                    self._tell(trigger, each)
-                return
-        message = self.ledger.planning.give_up(id_, self.wall())
+        rule, below = rule_of(self.folders, trigger.folder, rule_name), self._relative(trigger)
+        fits = rules.fit(rule, trigger.folder, below) if rule and below else None
+        plan = self.plan(rule, fits, trigger, in_vain=True) if rule and fits else None
+        if plan and not plan.missing:
+            for each in self.ledger.planning.plan(None, [plan], self.wall()):
+                self._tell(trigger, each)
+            return
+        message = self.ledger.planning.give_up(id_, self.wall(), plan.missing if plan else ())
         text = f"{self._name(trigger)} generation g{id_} failed: {message}"
-        facts = {"generation": id_, "folder": trigger.folder, "rule": rule_name, "error_code": "input_missing"}
+        facts = {"generation": id_, "folder": trigger.folder, "rule": rule_name, "path": trigger.path}
+        facts |= {"error_code": "input_missing"}
         self.tell(Notice("generation_failed", text, logging.ERROR, facts))
 
     def _tell(self, upload: Input, planned: Planned) -> None:
@@ -177,27 +176,23 @@ class Planner:
         return name_text(f"{of.folder}/{self._relative(of) or of.path}")
 
 
-def overrides(sidecars: Mapping[str, str]) -> Any:
-    """What the parameters beside the file say, as JSON gives it; None where there are none. Raises `RuleError`."""
-    if PARAMETERS not in sidecars:
-        return None
-    try:
-        return json.loads(sidecars[PARAMETERS])
-    except (ValueError, RecursionError) as error:
-        raise RuleError(f"they are not JSON: {error}") from None
+def _of_no_use(need: Need, why: str, *, may_pass: bool = False) -> Missing:
+    """Somebody has put it there: without it something else would be paid for than what was wanted."""
+    return Missing(need.role, why, need.key, optional=False, may_pass=may_pass)
 
 
 def _unusable(
-    rule: Rule, fit: Fit, trigger: Input, companions: Mapping[str, Input], sidecars: Mapping[str, str]
+    rule: Rule, fit: Fit, trigger: Input, companions: Mapping[str, Input], texts: Mapping[str, str]
 ) -> list[Missing]:
     """Parameters beside the file of which no request can be made count as not there: whoever puts them right changes
     the file, and that is noticed."""
-    if PARAMETERS not in sidecars:
+    if PARAMETERS not in texts:
         return []
     file_ids = {INPUT: trigger.file_id, **{role: each.file_id for role, each in companions.items()}}
     file_ids |= {role: "" for role in rule.with_ if role not in file_ids and role not in rule.optional}
     try:
-        rules.body(rule, fit, file_ids, prompt=sidecars.get(PROMPT, ""), overrides=overrides(sidecars), session_name="")
+        own = sidecars.overrides(texts)
+        rules.body(rule, fit, file_ids, prompt=texts.get(PROMPT, ""), overrides=own, session_name="")
     except RuleError as error:
         need = next(need for need in rules.needs(rule, fit) if need.role == PARAMETERS)
         return [Missing(PARAMETERS, f"{need.glob}: {error}", need.key, optional=False)]

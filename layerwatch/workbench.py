@@ -1,12 +1,12 @@
 """What paying and following share: what they work with, how they keep to the gate, how they record and tell."""
 
-import os
 import random
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from logging import ERROR, WARNING
 
+from layerwatch import site
 from layerwatch.api import Assets, Layer
 from layerwatch.config import Budget, Folder, Rule
 from layerwatch.errors import ApiDown, Code, Final, JobError, LedgerTrouble, Lost, TryAgain
@@ -36,18 +36,10 @@ class Site:
     max_attempts: int
 
     def rule(self, job: Firing | Following) -> Rule | None:
-        folder = self.folders.get(job.folder)
-        return next((rule for rule in folder.rules if rule.name == job.rule), None) if folder else None
+        return site.rule_of(self.folders, job.folder, job.rule)
 
     def relative(self, job: Firing | Following) -> str | None:
-        """Where the file that the rule matched lies below its folder; None if that is somewhere else now."""
-        if job.folder not in self.folders:
-            return None
-        if job.outside:
-            return os.path.basename(job.path)
-        root = self.root(job.folder).rstrip("/")
-        relative = job.path.removeprefix(f"{root}/")
-        return None if relative == job.path else relative
+        return site.relative(self.folders, self.root, job)
 
 
 @dataclass(frozen=True)
@@ -77,7 +69,8 @@ class Bench:
             before, hold = gate.hold, gate.down(given, error, self.kit.monotonic())
             if before is None or before.message != hold.message:
                 text = f"everything waits: {hold.message}"
-                self.site.tell(Notice("hold", text, WARNING, {"error_code": hold.code}))
+                about = {"error_code": hold.code, "message": hold.message}
+                self.site.tell(Notice("hold", text, WARNING, about))
         elif isinstance(error, Lost) or (error and error.code in NOT_LAYERS):
             gate.unused(given)  # Layer was not asked, or did not answer
         elif gate.up(given):

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,11 +67,12 @@ class Bench:
             )
         self.plan()
 
-    def beside(self, name: str, text: str) -> None:
+    def beside(self, name: str, content: str | bytes) -> None:
         """A sidecar that intake has found quiet."""
-        (self.drop / name).write_text(text)
+        content = content if isinstance(content, bytes) else content.encode()
+        (self.drop / name).write_bytes(content)
         self.seeds += 1
-        found = Refusal("drop", str(self.drop / name), Identity(len(text), self.seeds, 1), Code.SIDECAR, "beside")
+        found = Refusal("drop", str(self.drop / name), Identity(len(content), self.seeds, 1), Code.SIDECAR, "beside")
         self.ledger.files.record([found], self.now)
         self.plan()
 
@@ -78,6 +81,18 @@ class Bench:
 
     def statuses(self) -> list[str]:
         return [row.status for row in self.rows()]
+
+    def lack(self, id_: int) -> str:
+        """What it waits for, as `show` tells it."""
+        (need,) = self.ledger.stories.needs(id_)
+        return need.glob
+
+    def prompt(self) -> str:
+        """What would be sent now; nobody fires it."""
+        job = self.ledger.firing.claim(f"test {self.seeds}", self.now)
+        assert job
+        self.ledger.firing.put_off(job, self.now, attempts=0, code="x", message="x")
+        return job.sidecars["prompt"]
 
     def inputs(self, id_: int) -> dict[str, str]:
         return {each.role: Path(each.path).name for each in self.ledger.stories.inputs(id_)}
@@ -292,6 +307,158 @@ def test_parameters_that_cannot_be_used_are_waited_for_until_they_are_put_right(
     bench.beside("a.json", json.dumps({"seed": 1}))
     assert bench.statuses() == ["queued"]
     assert bench.ledger.stories.needs(1) == []
+
+
+# --- sidecars of no use -----------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def unreadable(path: Path) -> Iterator[None]:
+    """Permission bits do not bind root: who is root becomes nobody for this."""
+    path.chmod(0)
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if is_root:
+            os.seteuid(0)
+        path.chmod(0o644)
+
+
+def test_a_sidecar_that_cannot_be_read_is_looked_at_again_and_says_why_meanwhile(bench: Bench) -> None:
+    bench.rule(prompt_from=".txt")
+    bench.beside("a.txt", "a fox")
+    with unreadable(bench.drop / "a.txt"):
+        bench.uploaded("a.png")
+        bench.now += 31
+        bench.plan()
+    assert bench.statuses() == ["waiting"]
+    assert bench.lack(1).startswith("a.txt cannot be read: permission denied")
+    assert "waits for prompt (a.txt cannot be read: permission denied" in bench.told[0].text
+    bench.plan()
+    assert bench.statuses() == ["waiting"], "only after a while"
+    bench.now += 31
+    bench.plan()
+    assert bench.statuses() == ["queued"]
+    job = bench.ledger.firing.claim("test", bench.now)
+    assert job
+    assert job.sidecars == {"prompt": "a fox"}
+
+
+def test_new_files_go_before_those_that_are_looked_at_again(bench: Bench) -> None:
+    bench.rule(prompt_from=".txt")
+    bench.beside("a.txt", "a fox")
+    with unreadable(bench.drop / "a.txt"):
+        bench.uploaded("a.png")
+    bench.now += 31
+    bench.recorded("b.png")
+    job = bench.ledger.files.claim("test", "w", bench.now)
+    assert job
+    bench.ledger.files.uploaded(
+        job, Event.STORED, bench.now, file_id="b", workspace_id="w", verified="crc32c", rule_key="b.png"
+    )
+    seen = []
+    planner = bench.planner()
+    while planner.step():
+        seen.append(bench.statuses())
+    assert seen == [["waiting", "waiting"], ["waiting", "waiting"], ["queued", "waiting"]]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"caf\xe9", "a.txt is not UTF-8: save it as that"),
+        (b" \n", "a.txt is empty"),
+        (b"x" * (1024 * 1024 + 1), "a.txt is larger than 1048576 bytes: make it shorter"),
+    ],
+)
+def test_a_sidecar_of_no_use_says_why_until_it_is_put_right(bench: Bench, content: bytes, why: str) -> None:
+    bench.rule(prompt_from=".txt")
+    bench.beside("a.txt", content)
+    bench.uploaded("a.png")
+    assert (bench.statuses(), bench.lack(1)) == (["waiting"], why)
+    bench.now += 9999
+    bench.plan()
+    assert bench.statuses() == ["waiting"]
+    bench.beside("a.txt", "x" * 1024 * 1024)
+    assert bench.statuses() == ["queued"]
+
+
+def test_a_link_in_the_place_of_a_sidecar_is_not_followed(bench: Bench) -> None:
+    bench.rule(prompt_from=".txt")
+    bench.beside("a.txt", "a fox")
+    (bench.drop / "a.txt").rename(bench.drop / "elsewhere")
+    (bench.drop / "a.txt").symlink_to(bench.drop / "elsewhere")
+    bench.uploaded("a.png")
+    assert bench.statuses() == ["waiting"]
+    assert bench.lack(1).startswith("a.txt: ")
+    assert bench.lack(1).endswith("a link or a device, not a regular file")
+
+
+def test_an_optional_prompt_that_somebody_wrote_and_that_cannot_be_used_is_not_left_out(bench: Bench) -> None:
+    bench.rule(prompt_from=".txt", optional=("prompt",), wait="10m")
+    bench.beside("a.txt", b"caf\xe9")
+    bench.beside("b.txt", "")
+    bench.uploaded("a.png", "b.png")
+    bench.now += 601
+    bench.plan()
+    assert bench.statuses() == ["failed", "queued"]
+    assert bench.rows()[0].error == "waited in vain for prompt (a.txt is not UTF-8: save it as that)"
+
+
+def test_one_that_is_given_up_says_what_is_missing_then(bench: Bench) -> None:
+    bench.rule(**PAIR, prompt_from=".txt", optional=("depth",), wait="10m")
+    bench.beside("a_beauty.txt", "a fox")
+    bench.uploaded("a_beauty.png")
+    bench.now += 601
+    with unreadable(bench.drop / "a_beauty.txt"):
+        bench.plan()
+    (row,) = bench.rows()
+    assert row.status == "failed"
+    assert (row.error or "").startswith("waited in vain for prompt (a_beauty.txt cannot be read: permission denied")
+
+
+@pytest.mark.parametrize("first", ["sidecar", "image"])
+def test_the_case_of_a_sidecars_ending_does_not_count(bench: Bench, first: str) -> None:
+    bench.rule(prompt_from=".txt")
+    if first == "sidecar":
+        bench.beside("a.TXT", "a fox")
+    bench.uploaded("a.png")
+    if first == "image":
+        assert bench.statuses() == ["waiting"]
+        bench.beside("a.TXT", "a fox")
+    assert bench.statuses() == ["queued"]
+
+
+def test_the_exact_ending_goes_before_others_as_long_as_it_is_there(bench: Bench) -> None:
+    bench.rule(prompt_from=".txt")
+    bench.uploaded("a.png")
+    bench.beside("a.TXT", "a wolf")
+    bench.beside("a.txt", "a fox")
+    assert bench.prompt() == "a fox"
+    (bench.drop / "a.txt").unlink()
+    bench.beside("a.TXT", "a bear")
+    assert bench.prompt() == "a bear"
+
+
+# --- the configuration has changed ------------------------------------------------------------------------------------
+
+
+def test_what_waits_for_too_long_in_a_folder_that_is_not_configured_any_more_is_given_up(bench: Bench) -> None:
+    bench.rule(**PAIR, wait="10m")
+    bench.uploaded("a_beauty.png")
+    bench.now += 601
+    roots: dict[str, str] = {}
+    planner = Planner(bench.ledger, {}, roots.__getitem__, lambda: bench.now, bench.told.append)
+    while planner.step():
+        pass
+    assert bench.statuses() == ["failed"]
+    assert str(bench.drop) in bench.told[-1].text
+
+
+# --- asked for again --------------------------------------------------------------------------------------------------
 
 
 def test_asked_for_again_it_fires_again_and_only_then(bench: Bench) -> None:

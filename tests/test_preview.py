@@ -487,6 +487,32 @@ def planned(site: Site, ledger: Ledger, number: int) -> list[int]:
     return sorted(row.id for row in ledger.stories.some())
 
 
+@pytest.mark.parametrize("is_planned", [False, True])
+def test_what_was_pushed_from_elsewhere_fires_by_its_name(site: Site, ledger: Ledger, is_planned: bool) -> None:
+    site.rules = [{"match": "{s}.png", "with": {"depth": "{s}_depth.png"}}]
+    elsewhere = site.home / "elsewhere"
+    elsewhere.mkdir()
+    site.watched(ledger)
+    for seed, name in enumerate(("a.png", "a_depth.png")):
+        (elsewhere / name).write_bytes(sample("png", seed, 4096))
+        path = str(elsewhere / name)
+        digest = Digest(f"{seed:064x}", seed)
+        found = Version("drop", path, identity(os.lstat(path)), "image/png", digest, outside=True)
+        ledger.files.record([found], time.time())
+        if is_planned:
+            ledger.files.uploaded(
+                site.claimed(ledger), Event.STORED, time.time(), file_id=f"file {seed}", workspace_id="w",
+                verified="crc32c", rule_key=name,
+            )  # fmt: skip
+            planned(site, ledger, 0)
+    found_out = site.offline()
+    assert names(found_out.fire) == ["a.png"]
+    assert (found_out.failing, [need.glob for row in found_out.waiting for need in row.needs]) == (
+        (),
+        ["a_depth_depth.png"],
+    )
+
+
 def test_one_that_waited_in_vain_would_fail(site: Site, ledger: Ledger) -> None:
     site.rules = [{"match": "{s}.png", "with": {"depth": "{s}_depth.jpg"}, "wait": 60.0}]
     (id_,) = planned(site, ledger, 1)

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from layerwatch.cli.generations import (
@@ -18,8 +19,8 @@ from layerwatch.cli.generations import (
     units,
 )
 from layerwatch.cli.situation import Situation
-from layerwatch.cli.tables import COLOURS, GAP, Page, clock, columns
-from layerwatch.ledger import GenerationRow, HistoryLine
+from layerwatch.cli.tables import COLOURS, GAP, Page, clock, columns, until
+from layerwatch.ledger import ActionRow, FileRow, GenerationRow, HistoryLine
 from layerwatch.notices import name_text, size_text
 from layerwatch.states import Generation
 
@@ -38,6 +39,7 @@ def story(now: Situation, row: GenerationRow) -> dict[str, Any]:
             for each in stories.results(row.id)
         ],
         "history": [{name: getattr(line, name) for name in line.__slots__} for line in stories.history(row.id)],
+        "actions": [asdict(action) for action in now.ledger.outstanding.actions("complete", row.id)],
         "meaning": meaning(now, row),
         "next": next_of(now, row),
         "do": to_do(row),
@@ -58,6 +60,8 @@ def tell(out: Page, now: Situation, row: GenerationRow) -> None:
     for line in history(out, now.ledger.stories.history(row.id)):
         out.say(line)
     out.say(f"  next      {about['next']}")
+    for action in now.ledger.outstanding.actions("complete", row.id):
+        out.say(f"            {action_text(action)}")
     if about["do"]:
         out.say(f"  do        {about['do']}")
 
@@ -81,7 +85,7 @@ def _inputs(about: dict[str, Any]) -> Iterator[str]:
         yield f"            file {each['file']}{file_id}"
     for need in about["needs"]:
         optional = ", which it can do without" if need["optional"] else ""
-        yield f"  {name_text(need['role']):9} not there: {name_text(need['glob'])}{optional}"
+        yield f"  {name_text(need['role']):9} missing: {name_text(need['glob'])}{optional}"
 
 
 def _money(row: GenerationRow) -> Iterator[str]:
@@ -99,6 +103,15 @@ def _request(about: dict[str, Any]) -> Iterator[str]:
     if about["request"] is not None:
         lines = json.dumps(about["request"], indent=2, ensure_ascii=False).splitlines()
         yield from (f"  {'request' if at == 0 else '':9} {name_text(line)}" for at, line in enumerate(lines))
+
+
+def action_text(action: ActionRow) -> str:
+    """What becomes of a command or webhook that did not succeed, or was not tried, yet."""
+    said = f": {name_text(action.detail)}" if action.detail else ""
+    if action.status == "failed":
+        return f"its command or webhook is given up{said}"
+    when = until(action.next_attempt_at) if action.next_attempt_at else "now"
+    return f"its command or webhook is called {'again ' if action.attempts else ''}{when}{said}"
 
 
 def _results(about: dict[str, Any]) -> Iterator[str]:
@@ -130,6 +143,11 @@ def of_file(now: Situation, path: str, ids: Sequence[int]) -> list[GenerationRow
     """Those that one of these versions of the file is an input of, the latest first."""
     stories, wanted = now.ledger.stories, set(ids)
     return [row for row in stories.of_path(path) if any(each.file in wanted for each in stories.inputs(row.id))]
+
+
+def fired(now: Situation, row: FileRow) -> bool:
+    """Whether this version of a file is an input of any."""
+    return bool(of_file(now, row.path, [row.id]))
 
 
 def brief(now: Situation, row: GenerationRow) -> dict[str, Any]:

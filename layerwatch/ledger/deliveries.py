@@ -3,8 +3,9 @@
 import sqlite3
 from dataclasses import dataclass
 
+from layerwatch.ledger.queues import Queue
 from layerwatch.ledger.store import Store, plain
-from layerwatch.ledger.times import iso, seconds
+from layerwatch.ledger.times import iso
 from layerwatch.ledger.turning import LostClaim
 
 
@@ -20,7 +21,7 @@ class Delivery:
     attempts: int
 
 
-_DUE = "status = 'pending' AND claim IS NULL AND next_attempt_at <= ?"
+_QUEUE = Queue("deliveries", "status = 'pending'", "id, claim, folder, event, item_id, attempts")
 
 
 class Deliveries:
@@ -31,23 +32,15 @@ class Deliveries:
 
     def claim(self, claim: str, now: float) -> Delivery | None:
         """Take the one that has been due longest; None when none is."""
-        first = f"SELECT id FROM deliveries WHERE {_DUE} ORDER BY next_attempt_at, id LIMIT 1"  # noqa: S608
-        if not self._store.rows(first, iso(now)):
+        if not _QUEUE.is_due(self._store, now):
             return None
         with self._store.write() as connection:
-            row = connection.execute(
-                f"UPDATE deliveries SET claim = ? WHERE id = ({first})"  # noqa: S608
-                " RETURNING id, claim, folder, event, item_id, attempts",
-                (claim, iso(now)),
-            ).fetchone()
-        return row and Delivery(*row)
+            row = _QUEUE.take(connection, claim, now)
+        return Delivery(*row) if row else None
 
     def next_due(self) -> float | None:
         """When the next one is due; None when there is none."""
-        ((at,),) = self._store.rows(
-            "SELECT min(next_attempt_at) FROM deliveries WHERE status = 'pending' AND claim IS NULL"
-        )
-        return None if at is None else seconds(at)
+        return _QUEUE.next_due(self._store)
 
     def unfinished(self, now: float) -> bool:
         """Whether one is due, or being done."""

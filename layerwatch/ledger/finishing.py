@@ -5,6 +5,7 @@ A column beside the status, not a status: the file is uploaded, whatever becomes
 
 from dataclasses import dataclass
 
+from layerwatch.ledger.queues import Queue
 from layerwatch.ledger.store import Store, to_path
 from layerwatch.ledger.times import iso
 from layerwatch.ledger.turning import LostClaim
@@ -12,12 +13,11 @@ from layerwatch.source import Digest, Identity
 from layerwatch.states import Event, File, move
 
 _PRESENT = "folder IN (SELECT name FROM folders WHERE state IN ('watching', 'polling'))"
-_DUE = f"aftermath = 'pending' AND claim IS NULL AND next_attempt_at <= ? AND {_PRESENT}"
-_FIRST = f"SELECT id FROM files WHERE {_DUE} ORDER BY next_attempt_at LIMIT 1"  # noqa: S608  ours alone
 _COLUMNS = (
     "id, claim, folder, path, size, mtime_ns, inode, hash, crc32c, content_type, file_id, workspace_id, uploaded_at,"
     " verified, attempts"
 )
+_QUEUE = Queue("files", f"aftermath = 'pending' AND {_PRESENT}", _COLUMNS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +46,14 @@ class FinishingTable:
 
     def due(self, now: float) -> bool:
         """Whether there is one that could be claimed."""
-        return self._store.row(_FIRST, iso(now)) is not None
+        return _QUEUE.is_due(self._store, now)
 
     def claim(self, claim: str, now: float) -> Finishing | None:
         """Take one that is due; None when none is. Costs no commit when there is none."""
         if not self.due(now):
             return None
         with self._store.write() as connection:
-            row = connection.execute(
-                f"UPDATE files SET claim = ? WHERE id = ({_FIRST}) RETURNING {_COLUMNS}",  # noqa: S608  ours alone
-                (claim, iso(now)),
-            ).fetchone()
+            row = _QUEUE.take(connection, claim, now)
         if row is None:
             return None
         id_, claimed, folder, path, size, mtime_ns, inode, sha256, crc32c, *rest = row

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from layerwatch.ledger.deliveries import queue_delivery
+from layerwatch.ledger.queues import Queue
 from layerwatch.ledger.store import Store, to_json, to_path, to_text
 from layerwatch.ledger.times import iso, seconds
 from layerwatch.ledger.turning import guard, lies_outside, turned
@@ -44,7 +45,7 @@ class Following:
 
 
 _COLUMNS = "id, claim, folder, rule, kind, target, path, remote_id, remote_state, attempts, deadline_at"
-_DUE = "status = 'running' AND claim IS NULL AND next_attempt_at <= ?"
+_QUEUE = Queue("generations", "status = 'running'", _COLUMNS)
 
 
 class FollowingTable:
@@ -55,14 +56,10 @@ class FollowingTable:
 
     def claim(self, claim: str, now: float) -> Following | None:
         """Take the one that has been due longest; None when none is."""
-        first = f"SELECT id FROM generations WHERE {_DUE} ORDER BY next_attempt_at, id LIMIT 1"  # noqa: S608
-        if not self._store.rows(first, iso(now)):
+        if not _QUEUE.is_due(self._store, now):
             return None
         with self._store.write() as connection:
-            row = connection.execute(
-                f"UPDATE generations SET claim = ? WHERE id = ({first}) RETURNING {_COLUMNS}",  # noqa: S608
-                (claim, iso(now)),
-            ).fetchone()
+            row = _QUEUE.take(connection, claim, now)
             if row is None:
                 return None
             results, outside = _results(connection, row[0]), lies_outside(connection, row[0])
@@ -74,10 +71,7 @@ class FollowingTable:
 
     def next_due(self) -> float | None:
         """When the next one is due; None when none runs."""
-        ((at,),) = self._store.rows(
-            "SELECT min(next_attempt_at) FROM generations WHERE status = 'running' AND claim IS NULL"
-        )
-        return None if at is None else seconds(at)
+        return _QUEUE.next_due(self._store)
 
     def again(
         self,

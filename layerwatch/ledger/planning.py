@@ -2,95 +2,16 @@
 row per thing to be paid for. Every plan is one transaction with the mark it answers, so no crash forgets or doubles it.
 """
 
-import hashlib
-import json
 import os
-import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from layerwatch.ledger.marks import IS_NEWEST, NEWEST_FIRST, UPLOADED
+from layerwatch.ledger.enacting import enact
+from layerwatch.ledger.marks import IS_NEWEST, NEWEST_FIRST, UPLOADED, recheck
+from layerwatch.ledger.plans import Input, Missing, Origin, Plan, Planned
 from layerwatch.ledger.store import Store, to_path, to_text
 from layerwatch.ledger.times import iso
-from layerwatch.ledger.turning import SUPERSEDED, remember, supersede, turned
-from layerwatch.states import OPEN, Generation, Turn, turn
-
-INPUT = "input"
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """An uploaded file, as rules see it. `hash` is its SHA-256, `depth` how many generations it comes from. `again`: a
-    person wants it fired again; `recheck`: the rules have seen it before. `marks` tells which request that answers.
-    `outside`: it was pushed for its folder, and lies elsewhere."""
-
-    id: int
-    folder: str
-    path: str
-    hash: str
-    file_id: str
-    depth: int
-    again: bool = False
-    recheck: bool = False
-    marks: int = 0
-    outside: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """The generation whose result some bytes are; `depth` as in `Input`."""
-
-    id: int
-    depth: int
-    folder: str
-    rule: str
-
-
-@dataclass(frozen=True, slots=True)
-class Missing:
-    """An input that is not there yet. `key`: the one folded path that it can have; None where the glob leaves a
-    choice."""
-
-    role: str
-    glob: str
-    key: str | None
-    optional: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A generation as it ought to be now. `sidecars` are texts by role, `wait_s` how long it may wait for what is
-    missing (None: for ever). `fires_again_on`: the sidecars that count as a change."""
-
-    rule: str
-    kind: str
-    target: str
-    trigger: Input
-    companions: Mapping[str, Input]
-    sidecars: Mapping[str, str]
-    missing: tuple[Missing, ...] = ()
-    wait_s: float | None = None
-    fires_again_on: tuple[str, ...] = ()
-
-    @property
-    def key(self) -> str:
-        """What it fires once for: folder, rule, path, and the hashes of its inputs; never the rule's parameters, so
-        that editing a rule pays for nothing."""
-        parts = [self.trigger.folder, self.rule, self.trigger.path, self.trigger.hash]
-        parts += [f"{role}={each.hash}" for role, each in sorted(self.companions.items())]
-        parts += [f"{role}={self.sidecars[role]}" for role in sorted(self.fires_again_on) if role in self.sidecars]
-        return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()
-
-
-@dataclass(frozen=True, slots=True)
-class Planned:
-    """What became of a plan: the generation, and what happened to it; None where it was known."""
-
-    id: int
-    event: Turn | None
-    status: Generation
-
+from layerwatch.ledger.turning import turned
+from layerwatch.states import Generation, Turn
 
 _INPUT = (
     "SELECT files.id, files.folder, files.path, files.hash, files.file_id, coalesce(generations.depth, 0),"
@@ -117,6 +38,7 @@ CROSS JOIN generation_inputs AS mine ON mine.generation_id = needs.generation_id
 WHERE (needs.key = ? OR needs.key IS NULL) AND generations.folder = ? AND rule = ?
 """
 _NEWEST = f"ORDER BY {NEWEST_FIRST}"
+_TRIGGER = "SELECT file FROM generation_inputs WHERE generation_id = ? AND role = 'input'"
 
 
 class Planning:
@@ -188,10 +110,13 @@ class Planning:
         ((at,),) = self._store.rows("SELECT min(deadline_at) FROM generations WHERE status = 'waiting'")
         return None if at is None else str(at)
 
-    def sidecar_known(self, path: str) -> bool:
-        """Whether a file beside another one has been found quiet."""
-        asked = "SELECT 1 FROM files WHERE path = ? AND hash IS NULL AND error_code = 'sidecar'"
-        return self._store.row(asked, to_text(path)) is not None
+    def sidecars(self, path: str) -> list[str]:
+        """What lies beside another file under this path, whatever the case of its ending, and has been found quiet; the
+        very path first. Some of them may be gone."""
+        stem, ending = os.path.splitext(path)
+        asked = "SELECT path FROM files WHERE path > ? AND path < ? AND hash IS NULL AND error_code = 'sidecar'"
+        found = [to_path(row[0]) for row in self._store.rows(asked, to_text(f"{stem}."), to_text(f"{stem}/"))]
+        return sorted((each for each in found if _is_called(each, stem, ending)), key=lambda each: (each != path, each))
 
     def origin(self, sha256: str) -> Origin | None:
         """The generation that made these bytes, if one did: of several the last in its chain, so that what changes
@@ -215,7 +140,7 @@ class Planning:
     def plan(self, seen: Input | None, plans: Iterable[Plan], now: float) -> list[Planned]:
         """Write down what the rules make of it, and that they have seen the file."""
         with self._store.write() as connection:
-            done = [_plan(connection, plan, now) for plan in plans]
+            done = [enact(connection, plan, now) for plan in plans]
             if seen:
                 # What was asked for since `seen` was read is still to be done; firing again is, as far as it is ours.
                 connection.execute(
@@ -225,12 +150,25 @@ class Planning:
                 )
             return [planned for planned in done if planned]
 
-    def give_up(self, id_: int, now: float) -> str:
-        """A generation has waited in vain: failed, with what was missing."""
+    def look_again(self, now: float, limit: int) -> int:
+        """Files whose generations wait for what could not be read go through the rules once more, each when it is time.
+        Returns for how many it is."""
+        asked = "SELECT id FROM generations WHERE status = 'waiting' AND next_attempt_at <= ? ORDER BY next_attempt_at"
+        ids = self._store.rows(f"{asked} LIMIT ?", iso(now), limit)
+        if ids:
+            with self._store.write() as connection:
+                connection.executemany(
+                    "UPDATE generations SET next_attempt_at = NULL WHERE id = ? AND status = 'waiting'", ids
+                )
+                for (id_,) in ids:
+                    recheck(connection, f"id IN ({_TRIGGER})", id_)
+        return len(ids)
+
+    def give_up(self, id_: int, now: float, missing: Sequence[Missing] = ()) -> str:
+        """A generation has waited in vain: failed, with what is `missing` now, or, where nobody knows, what it was."""
         with self._store.write() as connection:
-            rows = connection.execute(
-                "SELECT role, glob FROM generation_needs WHERE generation_id = ? AND NOT optional", (id_,)
-            ).fetchall()
+            needs = "SELECT role, glob FROM generation_needs WHERE generation_id = ? AND NOT optional"
+            rows = [(each.role, each.glob) for each in missing] or connection.execute(needs, (id_,)).fetchall()
             message = "waited in vain for " + ", ".join(f"{role} ({to_path(glob)})" for role, glob in rows)
             turned(
                 connection,
@@ -242,6 +180,7 @@ class Planning:
                 error_code="input_missing",
                 error=message,
                 deadline_at=None,
+                next_attempt_at=None,
             )
             return message
 
@@ -258,158 +197,6 @@ class Planning:
         return done
 
 
-# --- inside one transaction -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """A generation of the rule and path that is planned for."""
-
-    id: int
-    status: Generation
-    key: str | None
-    again: bool = False
-    error_code: str | None = None
-
-
-def _plan(connection: sqlite3.Connection, plan: Plan, now: float) -> Planned | None:
-    trigger = plan.trigger
-    mine = (trigger.folder, plan.rule, to_text(trigger.path))
-    asked = "FROM generations WHERE folder = ? AND rule = ? AND path = ?"
-    if trigger.recheck and not connection.execute(f"SELECT 1 {asked} LIMIT 1", mine).fetchone():
-        return None  # a rule that was written since then: it fires for new files, and for old ones when it is asked to
-    found = connection.execute(
-        f"SELECT id, status, key, again {asked} AND status IN ({', '.join('?' * len(OPEN))}) ORDER BY id",
-        (*mine, *OPEN),
-    )
-    open_ = [_Row(id_, Generation(status), key, bool(again)) for id_, status, key, again in found]
-    is_newest = f"SELECT 1 FROM files WHERE id = ? AND {IS_NEWEST}"  # noqa: S608  ours alone
-    if not connection.execute(is_newest, (trigger.id,)).fetchone():
-        # Another version counts by now: this one is fired for a person alone, and takes nothing's place.
-        return _ready(connection, plan, [], now) if trigger.again and not plan.missing else None
-    if plan.missing:
-        return _await(connection, plan, open_, now)
-    return _ready(connection, plan, open_, now)
-
-
-def _ready(connection: sqlite3.Connection, plan: Plan, open_: Sequence[_Row], now: float) -> Planned:
-    waiting = next((row for row in open_ if row.status is Generation.WAITING), None)
-    key, fired = plan.key, _with_key(connection, plan.key)
-    ours = next((row for row in fired if row.status in OPEN), None)
-    if ours:
-        _supersede(connection, open_, ours, now, is_news=False)
-        _set(connection, ours.id, plan)  # not paid for yet: what lies beside the file now is what counts
-        return Planned(ours.id, None, ours.status)
-    columns: dict[str, Any] = {"key": key, "next_attempt_at": iso(now), "deadline_at": None}
-    replaced = next((row for row in fired if row.error_code == SUPERSEDED), None)
-    if replaced:
-        # What took its place before it was paid for is gone again.
-        _supersede(connection, open_, None, now, is_news=True)
-        columns |= {"key": replaced.key, "approved": 0, "error_code": None, "error": None, "attempts": 0}
-        status = turned(connection, replaced.id, replaced.status, Turn.READY, now, **columns)
-        _set(connection, replaced.id, plan)
-        return Planned(replaced.id, Turn.READY, status)
-    if fired and not (plan.trigger.again or (waiting and waiting.again)):
-        _supersede(connection, open_, None, now, is_news=False)
-        return Planned(fired[0].id, None, fired[0].status)
-    if fired:
-        columns["key"] = f"{key}+{len(fired)}"
-    _supersede(connection, open_, waiting, now, is_news=True)
-    if waiting:
-        status = turned(connection, waiting.id, Generation.WAITING, Turn.READY, now, **columns)
-        _set(connection, waiting.id, plan)
-        return Planned(waiting.id, Turn.READY, status)
-    return _insert(connection, plan, Turn.READY, now, columns)
-
-
-def _with_key(connection: sqlite3.Connection, key: str) -> list[_Row]:
-    """All that this was ever planned for: at first, and as often as a person asked for it again."""
-    found = connection.execute(
-        "SELECT id, status, key, again, CASE WHEN status = 'cancelled' THEN error_code END FROM generations"
-        " WHERE key >= ? AND key < ? ORDER BY id DESC",
-        (key, f"{key}~"),
-    )
-    return [_Row(id_, Generation(status), own, bool(again), code) for id_, status, own, again, code in found]
-
-
-def _await(connection: sqlite3.Connection, plan: Plan, open_: Sequence[_Row], now: float) -> Planned:
-    waiting = next((row for row in open_ if row.status is Generation.WAITING), None)
-    _supersede(connection, open_, waiting, now, is_news=waiting is None)
-    if waiting:
-        _set(connection, waiting.id, plan)
-        return Planned(waiting.id, None, Generation.WAITING)
-    deadline = None if plan.wait_s is None else iso(now + plan.wait_s)
-    return _insert(connection, plan, Turn.AWAITS, now, {"deadline_at": deadline})
-
-
-def _supersede(
-    connection: sqlite3.Connection, open_: Sequence[_Row], but: _Row | None, now: float, *, is_news: bool
-) -> None:
-    """What a person asked for gives way to news, and not to a look that finds none."""
-    for row in open_:
-        if (but is None or row.id != but.id) and (is_news or not row.again):
-            supersede(connection, row.id, row.status, now)
-
-
-def _insert(
-    connection: sqlite3.Connection, plan: Plan, event: Turn, now: float, columns: Mapping[str, object]
-) -> Planned:
-    status = turn(None, event)
-    values = {
-        "folder": plan.trigger.folder,
-        "rule": plan.rule,
-        "kind": plan.kind,
-        "path": to_text(plan.trigger.path),
-        "status": status,
-        "created_at": iso(now),
-        "updated_at": iso(now),
-        "queued_at": iso(now) if status is Generation.QUEUED else None,
-        **columns,
-    }
-    cursor = connection.execute(
-        f"INSERT INTO generations ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})",  # noqa: S608  ours
-        tuple(values.values()),
-    )
-    assert cursor.lastrowid is not None
-    _set(connection, cursor.lastrowid, plan)
-    waits = "waits for " + ", ".join(f"{each.role} ({each.glob})" for each in plan.missing) if plan.missing else None
-    remember(connection, cursor.lastrowid, now, event, status, detail=waits)
-    return Planned(cursor.lastrowid, event, status)
-
-
-def _set(connection: sqlite3.Connection, id_: int, plan: Plan) -> None:
-    """Its inputs as they are now, and what is missing. Who has claimed it knows them as they were, and loses it."""
-    inputs = {INPUT: plan.trigger, **plan.companions}
-    facts = (
-        plan.kind,
-        plan.target,
-        json.dumps(dict(plan.sidecars)) if plan.sidecars else None,
-        1 + max(each.depth for each in inputs.values()),
-    )
-    uses = {(role, each.id) for role, each in inputs.items()}
-    if plan.trigger.again:
-        connection.execute("UPDATE generations SET again = 1 WHERE id = ?", (id_,))
-    if (facts, uses) != _facts(connection, id_):
-        connection.execute(
-            "UPDATE generations SET kind = ?, target = ?, sidecars = ?, depth = ?, claim = NULL WHERE id = ?",
-            (*facts, id_),
-        )
-        connection.execute("DELETE FROM generation_inputs WHERE generation_id = ?", (id_,))
-        connection.executemany(
-            "INSERT INTO generation_inputs (generation_id, role, file) VALUES (?, ?, ?)",
-            [(id_, role, file) for role, file in uses],
-        )
-    connection.execute("DELETE FROM generation_needs WHERE generation_id = ?", (id_,))
-    connection.executemany(
-        "INSERT INTO generation_needs (generation_id, role, glob, key, optional) VALUES (?, ?, ?, ?, ?)",
-        [
-            (id_, each.role, to_text(each.glob), None if each.key is None else to_text(each.key), each.optional)
-            for each in plan.missing
-        ],
-    )
-
-
-def _facts(connection: sqlite3.Connection, id_: int) -> tuple[object, set[tuple[str, int]]]:
-    facts = connection.execute("SELECT kind, target, sidecars, depth FROM generations WHERE id = ?", (id_,)).fetchone()
-    uses = connection.execute("SELECT role, file FROM generation_inputs WHERE generation_id = ?", (id_,))
-    return facts, set(uses)
+def _is_called(path: str, stem: str, ending: str) -> bool:
+    theirs, own = os.path.splitext(path)
+    return theirs == stem and own.lower() == ending.lower()

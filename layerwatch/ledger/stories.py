@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from layerwatch.ledger.firing import BOOKINGS
+from layerwatch.ledger.budget import BOOKINGS
 from layerwatch.ledger.reports import HistoryLine
 from layerwatch.ledger.store import Store, to_path, to_text
 from layerwatch.states import Generation
@@ -83,6 +83,18 @@ class Spend:
     booked: float
 
 
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """Blocked generations that have one reason: how many, what they would cost together in Creative Units, of how many
+    nobody has said it, and when the first of them is looked at again (None: not by itself)."""
+
+    error_code: str | None
+    number: int
+    estimated_price: float
+    without_price: int
+    next_attempt_at: str | None
+
+
 class Stories:
     """Questions about the generations of one ledger."""
 
@@ -149,6 +161,24 @@ class Stories:
             " WHERE item = 'generation' AND item_id = ? ORDER BY id"
         )
         return [HistoryLine(*row) for row in self._store.rows(asked, id_)]
+
+    # --- for the status page: a few rows, or entries of an index, are looked at, however many there are ---------------
+
+    def latest(self, limit: int) -> list[GenerationRow]:
+        """Those that were fired last, whatever became of them."""
+        return self._rows("WHERE booked_at IS NOT NULL ORDER BY booked_at DESC, id DESC LIMIT ?", limit)
+
+    def newest(self, status: str, limit: int) -> list[GenerationRow]:
+        """Those that are so now, the youngest first."""
+        return self._rows("WHERE status = ? ORDER BY id DESC LIMIT ?", status, limit)
+
+    def held_back(self) -> list[HeldBack]:
+        """The blocked ones by reason, the most first."""
+        rows = self._store.rows(
+            "SELECT error_code, count(*), coalesce(sum(estimated_price), 0), count(*) - count(estimated_price),"
+            " min(next_attempt_at) FROM generations WHERE status = 'blocked' GROUP BY error_code ORDER BY 2 DESC, 1"
+        )
+        return [HeldBack(*row) for row in rows]
 
     # --- money --------------------------------------------------------------------------------------------------------
 

@@ -15,12 +15,13 @@ from layerwatch.dropfolder import DropFolder
 from layerwatch.errors import Code, JobError, Superseded, TryAgain
 from layerwatch.finish import Policy
 from layerwatch.intake import Surroundings
-from layerwatch.ledger import Job, Origin
+from layerwatch.ledger import Job
 from layerwatch.notices import Notice
 from layerwatch.preview.outlook import FolderOutlook, NotYet, Refused, Reused, Upload
 from layerwatch.preview.pricing import NEW
 from layerwatch.preview.stage import LONG_S, Stage
 from layerwatch.rules import key_of
+from layerwatch.site import relative, why_no_input
 from layerwatch.source import identity, opened
 from layerwatch.states import Event, File, judge
 from layerwatch.watch import Watch
@@ -82,8 +83,8 @@ class Arrivals:
             queued=lambda: None,
             tell=partial(self._told, folder),
             max_size=stage.settings.upload.max_file_size,
-            aftermath=Policy(folder.after_upload, folder.move_to, folder.receipt).wanted,
-            why_no_input=partial(self._why_no_input, folder),
+            aftermath=Policy.of(folder).wanted,
+            why_no_input=partial(why_no_input, stage.folders, stage.root, folder),
         )
         drop = DropFolder(polled, cast("Watch", _Nobody()), around)
         while not drop.idle:
@@ -107,18 +108,6 @@ class Arrivals:
             case "directory_unreadable":
                 self._stage.prices.warn(notice.text)
 
-    def _why_no_input(self, folder: Folder, origin: Origin) -> str | None:
-        """As the daemon's folders do: results come back as files only in a chain of rules."""
-        stage, made = self._stage, f"a result of generation g{origin.id}"
-        rule = stage.rule(origin.folder, origin.rule)
-        outputs = os.path.join(stage.root(origin.folder), rule.outputs) if rule and rule.outputs else None
-        here = stage.root(folder.name)
-        if not (rule and rule.chain and outputs and (here == outputs or here.startswith(f"{outputs}/"))):
-            return f"{made}: taking it as a new file would go round in circles"
-        if origin.depth > rule.chain_depth:
-            return f"{made}, which is number {origin.depth} in its chain: chain_depth is {rule.chain_depth}"
-        return None
-
     # --- from the queue to Layer --------------------------------------------------------------------------------------
 
     def upload(self) -> None:
@@ -137,6 +126,7 @@ class Arrivals:
         """Count it as sent. Raises what an uploader would when it opens the file."""
         stage, root, found = self._stage, self._stage.root(job.folder), self._files[job.folder]
         now, size = stage.wall(), job.identity.size
+        below = relative(stage.folders, stage.root, job)
         if job.twin:
             file_id = job.twin.file_id
             found.reused.append(Reused(job.path, size, None if file_id.startswith(NEW) else file_id))
@@ -153,7 +143,7 @@ class Arrivals:
             file_id=file_id,
             workspace_id=workspace_id,
             verified=job.twin.verified if job.twin else "crc32c",
-            rule_key=key_of(job.path.removeprefix(root).lstrip("/")) if stage.folders[job.folder].rules else None,
+            rule_key=key_of(below or job.path) if stage.folders[job.folder].rules else None,
         )
 
     def _give_back(self, job: Job, error: JobError) -> None:

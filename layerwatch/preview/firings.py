@@ -12,6 +12,7 @@ from layerwatch.planner import Planner
 from layerwatch.preview.outlook import Foreseen, Money
 from layerwatch.preview.pricing import Price
 from layerwatch.preview.stage import DAY_S, LONG_S, Stage
+from layerwatch.site import relative
 from layerwatch.states import Generation
 
 
@@ -60,7 +61,7 @@ class Firings:
         """Price it, book it, and start nothing. Raises `Final` where it could not be fired."""
         stage, firing = self._stage, self._stage.copy.firing
         rule = stage.rule(job.folder, job.rule)
-        body = request(job, rule, self._relative(job))
+        body = request(job, rule, relative(stage.folders, stage.root, job))
         assert rule
         price = self._prices[job.id] = stage.prices.of(job, body)
         allowed, now = limits(rule, stage.settings.budget), stage.wall()
@@ -75,13 +76,6 @@ class Firings:
         firing.accepted(job, f"plan-{job.id}", now, price=None, poll_at=late, deadline=late)
         self._fired.append(job.id)
         self._booked += price.units or 0.0
-
-    def _relative(self, job: Firing) -> str | None:
-        if job.folder not in self._stage.folders:
-            return None
-        root = self._stage.root(job.folder).rstrip("/")
-        relative = job.path.removeprefix(f"{root}/")
-        return None if relative == job.path else relative
 
     def _short_of(self, job: Firing, price: Price, allowed: tuple[Limits, ...]) -> Held | None:
         """Whether the workspace has not so much, with all that would have been started before it."""

@@ -8,6 +8,7 @@ from functools import cached_property
 from layerwatch.config import Folder, Rule, Settings
 from layerwatch.ledger import Ledger
 from layerwatch.preview.pricing import Prices
+from layerwatch.site import rule_of
 
 DAY_S = 86_400.0
 LONG_S = 366 * DAY_S  # nothing that is put off to then comes back in a rehearsal
@@ -33,8 +34,7 @@ class Stage:
         return os.path.realpath(self.folders[name].path)
 
     def rule(self, folder: str, name: str) -> Rule | None:
-        configured = self.folders.get(folder)
-        return next((rule for rule in configured.rules if rule.name == name), None) if configured else None
+        return rule_of(self.folders, folder, name)
 
     def went_on(self, what: str) -> None:
         """Something was done. Keeps the copy from growing without end."""

@@ -33,7 +33,7 @@ from layerwatch.ledger import (
     iso,
     seconds,
 )
-from layerwatch.ledger.firing import BURST, BURST_S, OVER_DAILY, day_of
+from layerwatch.ledger.budget import BURST, BURST_S, OVER_DAILY, day_of
 from layerwatch.ledger.store import to_path, to_text
 from layerwatch.rules import key_of
 from layerwatch.states import OPEN, Event, Generation, Turn
@@ -235,7 +235,7 @@ class GenerationLaws(RuleBasedStateMachine):
 
     def sidecars(self, trigger: Input) -> dict[str, str]:
         path = f"/drop/{self.shot_of(trigger.path)[0]}.txt"
-        return {"prompt": self.prompts[path]} if self.ledger.planning.sidecar_known(path) else {}
+        return {"prompt": self.prompts[path]} if self.ledger.planning.sidecars(path) else {}
 
     def shot_of(self, path: str) -> tuple[str, bool]:
         name = path.removeprefix("/drop/").removesuffix(".png")

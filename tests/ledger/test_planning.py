@@ -39,6 +39,7 @@ from .builders import (
 
 HELD = Held("over_daily", "too much", None, first=True)
 ODD = "/drop/\udcff.png"
+UNREADABLE = (Missing("prompt", "a.txt cannot be read: permission denied", "a.txt", optional=False, may_pass=True),)
 
 
 def pending(ledger: Ledger, *folders: str) -> list[int]:
@@ -258,6 +259,67 @@ def test_what_was_given_up_waits_anew_once_its_file_is_seen_again(ledger: Ledger
     assert rows(ledger) == {id_: "failed", new: "waiting"}
 
 
+# --- what could not be read -------------------------------------------------------------------------------------------
+
+
+def looks(ledger: Ledger, seen: Input, now: float) -> bool:
+    """Whether it is time to look again; if so the rules do, and find nothing new."""
+    if not ledger.planning.look_again(now, 50):
+        return False
+    assert pending(ledger) == [seen.id]
+    plan(ledger, shown(ledger, seen.id), now, missing=UNREADABLE)
+    assert pending(ledger) == []
+    return True
+
+
+def test_what_could_not_be_read_is_looked_at_again_at_longer_and_longer_intervals(path: str) -> None:
+    with Ledger(path) as before:
+        seen = shown(watched(before), arrive(before))
+        plan(before, seen, missing=UNREADABLE)
+    with Ledger(path) as after:
+        looked = [s for s in range(0, 3601, 5) if looks(after, seen, T0 + s)]
+        assert looked == [30, 60, 120, 240, 480, 960, 1860, 2760]
+        assert rows(after) == {1: "waiting"}
+
+
+def test_what_is_merely_not_there_is_not(ledger: Ledger) -> None:
+    plan(ledger, shown(ledger, arrive(ledger)), missing="depth")
+    assert ledger.planning.look_again(T0 + 99_999, 50) == 0
+    assert pending(ledger) == []
+
+
+def test_a_clock_that_was_set_back_keeps_no_look_waiting(ledger: Ledger) -> None:
+    seen = shown(ledger, arrive(ledger, now=T0 + 99_999))
+    plan(ledger, seen, T0 + 99_999, missing=UNREADABLE)
+    assert ledger.planning.look_again(T0, 50) == 0
+    ledger.files.hurry(T0)
+    assert ledger.planning.look_again(T0, 50) == 1
+
+
+@pytest.mark.parametrize("end", ["there", "given up", "a newer version is there"])
+def test_what_waits_no_longer_is_not_looked_at_again(ledger: Ledger, end: str) -> None:
+    seen = shown(ledger, arrive(ledger))
+    id_, *_ = plan(ledger, seen, missing=UNREADABLE)
+    if end == "there":
+        assert plan(ledger, seen, T0 + 10) == (id_, Turn.READY, Generation.QUEUED)
+        assert taken(ledger, T0 + 10).id == id_
+    elif end == "given up":
+        message = ledger.planning.give_up(id_, T0 + 10)
+        assert message == "waited in vain for prompt (a.txt cannot be read: permission denied)"
+    else:
+        newer = shown(ledger, arrive(ledger, content=b"newer"))
+        plan(ledger, newer)
+    assert ledger.planning.look_again(T0 + 9999, 50) == 0
+
+
+def test_no_more_are_looked_at_again_than_asked_for_and_the_longest_due_first(ledger: Ledger) -> None:
+    for n in range(3):
+        seen = shown(ledger, arrive(ledger, f"/drop/{n}.png", b"%d" % n))
+        plan(ledger, seen, T0 - n, missing=UNREADABLE)
+    assert [ledger.planning.look_again(T0 + 99, 2) for _ in range(3)] == [2, 1, 0]
+    assert pending(ledger) == [1, 2, 3]
+
+
 # --- newer versions ---------------------------------------------------------------------------------------------------
 
 
@@ -437,8 +499,18 @@ def test_a_sidecar_shows_the_file_that_it_lies_beside_to_the_rules_again(
     assert pending(ledger) == []
     record(ledger, sidecar(found))
     assert pending(ledger) == [1] * is_seen
-    assert ledger.planning.sidecar_known(found)
-    assert not ledger.planning.sidecar_known("/drop/other.txt")
+    assert ledger.planning.sidecars(found) == [found]
+    assert ledger.planning.sidecars("/drop/other.txt") == []
+
+
+def test_a_sidecar_is_found_whatever_the_case_of_its_ending_and_the_exact_one_first(ledger: Ledger) -> None:
+    names = [f"/drop/{name}" for name in ("a.TXT", "A.txt", "a.v2.txt", "a.json", "a/b.txt", "a.Txt", "a.tx")]
+    record(ledger, *map(sidecar, names))
+    assert ledger.planning.sidecars("/drop/a.txt") == ["/drop/a.TXT", "/drop/a.Txt"]
+    record(ledger, sidecar("/drop/a.txt"))
+    assert ledger.planning.sidecars("/drop/a.txt") == ["/drop/a.txt", "/drop/a.TXT", "/drop/a.Txt"]
+    record(ledger, refusal("/drop/b.TXT", Code.EMPTY))
+    assert ledger.planning.sidecars("/drop/b.txt") == [], "refused, and no sidecar"
 
 
 def test_a_sidecar_shows_no_file_with_a_longer_name(ledger: Ledger) -> None:
@@ -798,7 +870,9 @@ QUESTIONS: dict[str, Callable[[Ledger], object]] = {
     "triggers_using": lambda ledger: ledger.planning.triggers_using("drop", RULE, "/drop/x.png"),
     "overdue": lambda ledger: ledger.planning.overdue(T0),
     "next_deadline": lambda ledger: ledger.planning.next_deadline(),
-    "sidecar_known": lambda ledger: ledger.planning.sidecar_known("/drop/x.txt"),
+    "sidecars": lambda ledger: ledger.planning.sidecars("/drop/x.txt"),
+    "look_again": lambda ledger: ledger.planning.look_again(T0 + 99, 50),
+    "plan that looks again": lambda ledger: plan(ledger, shown(ledger, 1), missing=UNREADABLE),
     "origin": lambda ledger: ledger.planning.origin(HASH),
     "plan": lambda ledger: plan(ledger, shown(ledger, 1)),
     "plan with a new key": lambda ledger: plan(ledger, shown(ledger, 1), sidecars={"p": "x"}, fires_again_on=("p",)),

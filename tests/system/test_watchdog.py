@@ -1,6 +1,6 @@
 """What systemd is told: ready, alive for as long as every thread gets on, and the end."""
 
-import os
+import re
 import socket
 import time
 from collections.abc import Iterator
@@ -69,9 +69,13 @@ def test_an_uploader_that_hangs_silences_the_watchdog(site: Site, manager: Manag
     before = manager.count("WATCHDOG=1")
     time.sleep(WATCHDOG_S / 2)
     assert manager.count("WATCHDOG=1") == before
-    assert "uploader" in site.said()
+    hung = [row["id"] for row in site.ask("SELECT id FROM files WHERE status = 'uploading'")]
+    silent = [event["threads"] for event in site.events() if event["event"] == "thread_hangs"]
+    assert len(hung) == 1
+    assert re.fullmatch(r"uploader \d", *silent[0]), "the one that hangs, and no other"
     daemon.kill()
     daemon.wait()
     assert site.once().returncode == 0, "what systemd starts then finishes the work"
     assert site.statuses() == {"uploaded": 2}
-    assert os.path.exists(site.ledger)
+    recovered = site.ask("SELECT item_id FROM history WHERE item = 'file' AND event = 'recovered'")
+    assert [row["item_id"] for row in recovered] == hung, "no other file had to begin again"
