@@ -94,6 +94,7 @@ class Courier:
     def _record(self, job: Delivery, done: Performed) -> None:
         now, deliveries = self.wall(), self.ledger.deliveries
         facts = {"delivery": job.id, "folder": job.folder, "item": job.item_id, "error_code": done.code}
+        facts |= {"generation" if job.event == "complete" else "file": job.item_id}
         what = f"folder {job.folder}: on_{job.event} for {job.item_id}"
         if done.may_pass and (done.code == STOPPED or job.attempts + 1 < self.max_attempts):
             counts = done.code != STOPPED

@@ -20,7 +20,10 @@ class Canary:
         self._path = ""
 
     def send(self, root: str, now: float) -> None:
-        """Make a file in `root` and remove it again. A folder that we may not write in has no canary."""
+        """Make a file in `root` and remove it again, unless the last one is still listened for: whoever sends them more
+        often than our patience lasts would never find out. A folder that we may not write in has no canary."""
+        if self._sent_at is not None:
+            return
         self._path = os.path.join(root, CANARY)
         try:
             os.close(os.open(self._path, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))

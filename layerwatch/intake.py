@@ -103,7 +103,8 @@ class Intake:
             case NotYet(reason):
                 self._put_off(candidate, now, reason)
             case Version() as version:
-                return self._unless_ours(replace(version, aftermath=self._around.aftermath))
+                seen_at = self._since(candidate)
+                return self._unless_ours(replace(version, aftermath=self._around.aftermath, seen_at=seen_at))
             case Refusal() as refusal:
                 return refusal
         return None
@@ -133,12 +134,15 @@ class Intake:
         # Said on the second look only: a file that is being written is no news.
         if said_before or candidate.looks < 2:
             return
-        wall = self._around.wall()
-        since = wall - (now - candidate.quiet_since)
+        since = self._since(candidate)
         item = Waiting(candidate.path, self._folder.name, candidate.identity.size, reason, since)
-        self._around.ledger.facts.waiting(item, wall)
+        self._around.ledger.facts.waiting(item, self._around.wall())
         self._told_waiting.add(candidate.path)
         self._tell("waiting", candidate.path, f"waits: {reason}", logging.INFO, reason=reason)
+
+    def _since(self, candidate: Candidate) -> float:
+        """Since when it lies there as it is, unix seconds."""
+        return self._around.wall() - (self._around.monotonic() - candidate.quiet_since)
 
     def _record(self, found: list[Version | Refusal]) -> None:
         recorded = self._around.ledger.files.record(found, self._around.wall())

@@ -118,7 +118,7 @@ class Pipeline:
                 before, hold = gate.hold, gate.down(given or Pass(now, probe=False), outcome, now)
                 if before is None or before.message != hold.message:
                     text = f"everything waits: {hold.message}"
-                    tell(Notice("hold", text, WARNING, {"error_code": hold.code}))
+                    tell(Notice("hold", text, WARNING, {"error_code": hold.code, "message": hold.message}))
             case _ if given is None:
                 pass
             case Superseded() | FolderAway() | TryAgain(code=Code.UNREADABLE) | Twin() | Stopped() | LostClaim():
@@ -207,8 +207,14 @@ class Pipeline:
         )
         points.passed("uploaded")
         took_s = tools.monotonic() - flight.since
-        how = f"{size_text(job.identity.size)} in {took_s:.1f} s" if event is Event.STORED else "same bytes as before"
-        self._tell("uploaded", job, f"uploaded, {how}, file_id {file_id}", INFO, file_id=file_id, seconds=took_s)
+        reused = event is Event.REUSED
+        how = "same bytes as before" if reused else f"{size_text(job.identity.size)} in {took_s:.1f} s"
+        facts = {"file_id": file_id, "seconds": took_s, "reused": reused, **self._waited(job)}
+        self._tell("uploaded", job, f"uploaded, {how}, file_id {file_id}", INFO, **facts)
+
+    def _waited(self, job: Job) -> dict[str, float]:
+        """How long it lay there until now, where that is known."""
+        return {} if job.seen_at is None else {"waited_s": round(max(self._tools.wall() - job.seen_at, 0.0), 3)}
 
     def _faulted(self, job: Job, error: JobError) -> None:
         shared, now = self._shared, self._tools.wall()
@@ -241,7 +247,9 @@ class Pipeline:
         now, text = self._tools.wall(), f"uploaded, and {name_text(done.detail)}"
         if done.may_pass and job.attempts + 1 < self._shared.max_attempts:
             self._finishing.again(job, done.detail, now + FINISH_RETRY_S)
-            self._tell("postponed", job, f"{text}; again in {FINISH_RETRY_S:.0f} s", INFO, error_code=done.code)
+            self._tell(
+                "postponed", job, f"{text}; again in {FINISH_RETRY_S:.0f} s", INFO, error_code=done.code, stage="finish"
+            )
             return
         self._finishing.finished(job, done=done.code is None, detail=done.detail, code=done.code, now=now)
         self._tell("finished", job, text, WARNING if done.code else DEBUG, error_code=done.code, detail=done.detail)

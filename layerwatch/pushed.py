@@ -153,7 +153,7 @@ class Pushed:
             case NotYet(reason):
                 self._put_off(about, name, reason)
             case Version() as version:
-                return self._ready(version, folder)
+                return self._ready(replace(version, seen_at=push.pushed_at), folder)
             case Refusal() as refusal:
                 return refusal
         return None
@@ -187,7 +187,7 @@ class Pushed:
             item = Waiting(push.path, name, about.identity.size, reason, desk.wall())
             desk.ledger.facts.waiting(item, desk.wall())
         elif not about.looked:
-            self._tell("waiting", push, f"waits: {reason}", INFO, reason=reason)
+            self._tell("waiting", push, f"waits: {reason}", INFO, folder=name, reason=reason)
         about.due_at, about.looked = desk.monotonic() + about.delay_s, True
         about.delay_s = min(about.delay_s * 2, MOST_S)
 

@@ -10,7 +10,7 @@ import pytest
 from layerwatch.config import Folder
 from layerwatch.dropfolder import DropFolder
 from layerwatch.intake import Surroundings
-from layerwatch.ledger import FolderFacts, Ledger
+from layerwatch.ledger import FolderFacts, Ledger, seconds
 from layerwatch.notices import Notice
 from layerwatch.samples import sample
 from layerwatch.watch import Watch
@@ -107,6 +107,15 @@ def test_a_watch_that_went_deaf_is_found_out_and_the_folder_is_polled_and_heard_
     bench.until(folder, lambda: bench.facts().state == "watching", "another try to watch it", slice_s=1.0)
 
 
+def test_scans_that_follow_each_other_fast_do_not_hide_that_a_watch_is_deaf(bench: Bench) -> None:
+    """Each of them sends a canary, and the next one comes before anybody may miss it."""
+    folder = bench.folder(rescan=1.0)
+    bench.heard(folder)
+    bench.watch.remove(str(bench.drop))  # behind its back
+    bench.run(folder, 10)
+    assert any("canary" in notice.text for notice in bench.told)
+
+
 def test_a_folder_that_is_away_costs_nothing_whatever_is_said_to_it(bench: Bench) -> None:
     folder = bench.folder()
     bench.heard(folder)
@@ -138,6 +147,26 @@ def test_a_folder_that_cannot_be_watched_still_takes_files_that_settle_for_long(
     assert bench.ledger.reports.counts()["queued"] == 1
     bench.watch.add = add  # type: ignore[method-assign]
     bench.until(folder, lambda: bench.facts().state == "watching", "another try to watch it", slice_s=1.0)
+
+
+def test_a_file_lies_there_since_it_was_last_seen_to_change(bench: Bench) -> None:
+    folder = bench.folder(settle=20.0, watch="polling")
+    path = bench.drop / "a.png"
+    path.write_bytes(sample("png", 1, 5000))
+    bench.run(folder, 50)
+    first = seen_at(bench)
+    assert 1000 <= first <= 1001, "as soon as it was looked at"
+    begun = bench.now
+    path.write_bytes(sample("png", 2, 5000))
+    bench.run(folder, 50)
+    assert begun <= seen_at(bench) <= begun + 21, "at the next look after it changed, and not when it was recorded"
+
+
+def seen_at(bench: Bench) -> float:
+    """Of what was recorded last; unix seconds."""
+    assert bench.ledger.reports.counts()["queued"]
+    ((found,),) = bench.ledger._store.rows("SELECT seen_at FROM files ORDER BY id DESC LIMIT 1")
+    return seconds(found)
 
 
 def test_a_name_that_is_not_utf8_and_a_link_as_root_are_no_trouble(bench: Bench, tmp_path: Path) -> None:

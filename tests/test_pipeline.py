@@ -2,9 +2,10 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -260,6 +261,31 @@ def test_the_same_bytes_twice_are_sent_once(bench: Bench) -> None:
     bench.steps(pipeline)
     assert bench.row(first).file_id == bench.row(second).file_id
     assert bench.sandbox.counters["upload_url"] == 1
+
+
+def told(bench: Bench, event: str) -> list[Mapping[str, Any]]:
+    return [notice.facts for notice in bench.told if notice.event == event]
+
+
+def test_it_is_told_how_long_a_file_lay_there_and_whether_it_was_sent(bench: Bench) -> None:
+    pipeline = bench.pipeline()
+    bench.dropped("a.png", 1)
+    bench.now += 2.5
+    pipeline.step()
+    bench.dropped("b.png", 1)
+    bench.now -= 60  # the clock is set back
+    bench.ledger.files.hurry(bench.now)
+    pipeline.step()
+    assert [(facts["waited_s"], facts["reused"]) for facts in told(bench, "uploaded")] == [(2.5, False), (0.0, True)]
+
+
+def test_of_a_file_that_an_older_layerwatch_recorded_nobody_knows_how_long_it_lay_there(bench: Bench) -> None:
+    pipeline = bench.pipeline()
+    bench.dropped("a.png", 1)
+    bench.ledger._store.connection.execute("UPDATE files SET seen_at = NULL")
+    pipeline.step()
+    (facts,) = told(bench, "uploaded")
+    assert "waited_s" not in facts
 
 
 def test_a_claim_finds_its_row_by_the_index(bench: Bench) -> None:

@@ -99,6 +99,15 @@ def test_whose_file_it_is(bench: Bench, name: str, folder: str | None, whose: st
     assert not pushed.step()
 
 
+def test_a_file_lies_there_since_it_was_pushed(bench: Bench) -> None:
+    ids = bench.push(bench.write("elsewhere/a.png"))
+    pushed_at, bench.now = bench.now, bench.now + 90
+    bench.pushed().step()
+    job = bench.ledger.files.claim("claim", WORKSPACE, bench.now, pushes=ids)
+    assert job is not None
+    assert job.seen_at == pushed_at
+
+
 def test_only_files_of_no_folder_need_the_folder_that_is_none(bench: Bench) -> None:
     bench.push(bench.write("outer/a.png"))
     bench.pushed().step()

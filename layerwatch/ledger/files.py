@@ -25,7 +25,7 @@ from layerwatch.states import Event, File, Verdict, allows, move
 class Version:
     """A complete file, found in a folder and hashed. `aftermath`: its folder wants something done once it is
     uploaded. `origin`: the generation whose result it is, in a chain of rules. `outside`: it was pushed for that
-    folder, and lies elsewhere."""
+    folder, and lies elsewhere. `seen_at`: since when it lies there as it is, unix seconds; None: as of now."""
 
     folder: str
     path: str
@@ -35,6 +35,7 @@ class Version:
     aftermath: bool = False
     origin: int | None = None
     outside: bool = False
+    seen_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,8 @@ class Twin:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A claimed file: all that an uploader needs. `twin` is the same content, uploaded before under another path."""
+    """A claimed file: all that an uploader needs. `twin` is the same content, uploaded before under another path.
+    `seen_at`: since when it lay there, unix seconds; None where an older layerwatch recorded it."""
 
     id: int
     claim: str
@@ -91,6 +93,7 @@ class Job:
     session: Session | None
     twin: Twin | None
     outside: bool = False
+    seen_at: float | None = None
 
 
 # A version that is no more, or that could not be read, does not make what lies there now known.
@@ -138,7 +141,7 @@ _FIRST_PUSHED = f"""
 _CLAIM = """
 UPDATE files SET status = :status, claim = :claim, updated_at = :now WHERE id = ({first})
 RETURNING id, folder, path, size, mtime_ns, inode, hash, crc32c, content_type, attempts, bytes_sent, error_code,
-  outside
+  outside, seen_at
 """
 _NEXT_DUE = """
 SELECT min((SELECT next_attempt_at FROM files INDEXED BY files_due
@@ -198,7 +201,22 @@ class Files:
             row = connection.execute(_CLAIM.format(first=first), values).fetchone()
             if row is None:
                 return None
-            id_, folder, path, size, mtime_ns, inode, sha256, crc32c, content_type, attempts, sent, code, outside = row
+            (
+                id_,
+                folder,
+                path,
+                size,
+                mtime_ns,
+                inode,
+                sha256,
+                crc32c,
+                content_type,
+                attempts,
+                sent,
+                code,
+                outside,
+                seen,
+            ) = row
             _remember(connection, id_, now, Event.CLAIMED, File.UPLOADING)
             return Job(
                 id=id_,
@@ -214,6 +232,7 @@ class Files:
                 session=_session(connection, id_),
                 twin=_twin(connection, sha256, size, workspace_id),
                 outside=bool(outside),
+                seen_at=None if seen is None else seconds(seen),
             )
 
     def next_due(self, *, begun: bool = False) -> float | None:
@@ -459,6 +478,7 @@ def _record_version(connection: sqlite3.Connection, found: Version, now: float) 
         "origin": found.origin,
         "found": next_found(connection),
         "outside": found.outside,
+        "seen_at": iso(now if found.seen_at is None else found.seen_at),
         **_identity(found.identity),
     }
     id_ = _set(connection, id_, columns) if id_ is not None else _insert(connection, found.path, columns)

@@ -9,16 +9,18 @@ from dataclasses import dataclass
 
 from layerwatch.ledger.files import Recorded, Refusal, Version, written
 from layerwatch.ledger.store import Store, to_path, to_text
-from layerwatch.ledger.times import iso
+from layerwatch.ledger.times import iso, seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """One that nobody has taken yet. `folder`: the one it is meant for; None: the one it lies in, if any."""
+    """One that nobody has taken yet. `folder`: the one it is meant for; None: the one it lies in, if any. `pushed_at`
+    is unix seconds."""
 
     id: int
     path: str
     folder: str | None
+    pushed_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +71,11 @@ class Pushes:
     def untaken(self, after: int, limit: int) -> list[Push]:
         """The oldest that nobody has taken, from behind that number on."""
         rows = self._store.rows(
-            f"SELECT id, path, folder FROM pushed WHERE {_UNTAKEN} ORDER BY id LIMIT ?",  # noqa: S608  ours alone
+            f"SELECT id, path, folder, created_at FROM pushed WHERE {_UNTAKEN} ORDER BY id LIMIT ?",  # noqa: S608  ours alone
             after,
             limit,
         )
-        return [Push(id_, to_path(path), folder) for id_, path, folder in rows]
+        return [Push(id_, to_path(path), folder, seconds(at)) for id_, path, folder, at in rows]
 
     def unfinished(self, after: int = 0) -> bool:
         """Whether there are any."""

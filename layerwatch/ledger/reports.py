@@ -1,7 +1,7 @@
 """What people and scripts ask the ledger. Reads only, and never a secret: the `sessions` table is not opened here."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -64,6 +64,8 @@ _KNOWN = (
     " aftermath, aftermath_detail"
 )
 _PAGE = 1000
+_LAST = 2**63 - 1
+_REACH = 100_000  # rows that are looked at for those of one folder, at the most: no index has them in order
 # The latest version of its path, as `versions` orders them.
 _IS_NEWEST = (
     "NOT EXISTS (SELECT 1 FROM files AS newer WHERE newer.path = files.path"
@@ -80,6 +82,14 @@ class HistoryLine:
     status: str
     error_code: str | None
     detail: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """Some rows, the latest first; those older than the row `older` were not looked at (None: there are none)."""
+
+    rows: list[FileRow]
+    older: int | None
 
 
 class Reports:
@@ -140,6 +150,39 @@ class Reports:
             "SELECT at, event, status, error_code, detail FROM history WHERE item = 'file' AND item_id = ? ORDER BY id"
         )
         return [HistoryLine(*row) for row in self._store.rows(asked, id_)]
+
+    # --- for the status page: a few rows, or entries of an index, are looked at, however many there are ---------------
+
+    def leaf(
+        self, limit: int, *, status: str | None = None, folder: str | None = None, before: int | None = None
+    ) -> Leaf:
+        """Rows by when they came in, the latest first: `limit` of them, all older than the row `before`.
+
+        Where few are of that folder there may be less, and older ones still.
+        """
+        narrowed = "id < :before" + ("" if status is None else " AND status = :status")
+        ids = f"SELECT id FROM files WHERE {narrowed} ORDER BY id DESC LIMIT :most"  # noqa: S608  ours alone
+        named = {"before": _LAST if before is None else before, "status": status, "most": limit + 1}
+        if folder is not None:
+            reached = f"SELECT id, folder FROM files WHERE {narrowed} ORDER BY id DESC LIMIT {_REACH}"  # noqa: S608
+            ids = f"SELECT id FROM ({reached}) WHERE folder = :folder ORDER BY id DESC LIMIT :most"  # noqa: S608
+            named["folder"] = folder
+        rows = self._files(f"WHERE id IN ({ids}) ORDER BY id DESC", **named)
+        if len(rows) > limit:
+            return Leaf(rows[:limit], rows[limit - 1].id)
+        return Leaf(rows, None if folder is None else self._reached(narrowed, named))
+
+    def _reached(self, narrowed: str, named: Mapping[str, object]) -> int | None:
+        """The last row that a look for one folder's came to; None where that was the last of all."""
+        asked = f"SELECT id FROM files WHERE {narrowed} ORDER BY id DESC LIMIT 2 OFFSET {_REACH - 1}"  # noqa: S608
+        found = self._store.rows(asked, **named)
+        return found[0][0] if len(found) > 1 else None
+
+    def postponed(self, folders: Sequence[str], now: str, limit: int) -> list[FileRow]:
+        """Queued files of these folders that are to be tried again later than `now`, the soonest first."""
+        each = "WHERE status = 'queued' AND folder = ? AND next_attempt_at > ? ORDER BY next_attempt_at, id LIMIT ?"
+        found = [row for folder in folders for row in self._files(each, folder, now, limit)]
+        return sorted(found, key=lambda row: (row.next_attempt_at or "", row.id))[:limit]
 
     # --- for an audit: a page at a time, however large the ledger is --------------------------------------------------
 
@@ -212,6 +255,6 @@ class Reports:
             for id_, folder, path, size, mtime_ns, inode, *rest in rows
         ]
 
-    def _files(self, tail: str, *values: object) -> list[FileRow]:
-        rows = self._store.rows(f"SELECT {_COLUMNS} FROM files {tail}", *values)  # noqa: S608  ours alone
+    def _files(self, tail: str, *values: object, **named: object) -> list[FileRow]:
+        rows = self._store.rows(f"SELECT {_COLUMNS} FROM files {tail}", *values, **named)  # noqa: S608  ours alone
         return [FileRow(id_, folder, to_path(path), *rest) for id_, folder, path, *rest in rows]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-VERSION = 3
+VERSION = 4
 
 _FIRST = """
 CREATE TABLE files (
@@ -225,6 +225,12 @@ CREATE INDEX pushed_file ON pushed (file);
 ALTER TABLE files ADD COLUMN outside INTEGER NOT NULL DEFAULT 0;  -- pushed for its folder, and lies elsewhere
 """
 
+_FOURTH = """
+ALTER TABLE files ADD COLUMN seen_at TEXT;  -- since when it lay there as it is, as far as layerwatch saw
+-- What each rule was charged, told by the index alone.
+CREATE INDEX generations_charged ON generations (folder, rule, price) WHERE price IS NOT NULL;
+"""
+
 
 def version(connection: sqlite3.Connection) -> int:
     """How many steps this ledger has behind it; 0 is an empty database."""
@@ -251,6 +257,10 @@ def migrate(connection: sqlite3.Connection) -> None:
     @migrations()
     def third(db: Database) -> None:
         _run(db, _THIRD)
+
+    @migrations()
+    def fourth(db: Database) -> None:
+        _run(db, _FOURTH)
 
     # IMMEDIATE: who comes second waits here, and then finds the work done.
     connection.execute("BEGIN IMMEDIATE")

@@ -16,6 +16,7 @@ import pytest
 
 from layerwatch.errors import Code, Final, JobError, NewUrl, Superseded, TryAgain
 from layerwatch.ledger import (
+    INSUFFICIENT,
     Firing,
     FolderState,
     Following,
@@ -96,6 +97,7 @@ def stored(ledger: Ledger, job: Job, now: float = T0, *, file_id: str = "file-1"
 # --- generations ------------------------------------------------------------------------------------------------------
 
 RULE = "restyle"
+HELD = Held(INSUFFICIENT, "not enough Creative Units", T0 + 900, first=True)
 GENERATIONS = (
     "generations",
     "generation_inputs",
@@ -166,6 +168,17 @@ def accept(ledger: Ledger, job: Firing, now: float = T0, price: float | None = N
     ledger.firing.accepted(job, remote_id or f"remote-{job.id}", now, price=price, poll_at=now + 3, deadline=now + 3600)
 
 
+def fire(
+    ledger: Ledger, price: float | None = None, now: float = T0, *limits: Limits, claim: str = "runner"
+) -> Held | None:
+    """Take what is due first, book it, and let Layer start it."""
+    job = taken(ledger, now, claim)
+    held = book(ledger, job, price, now, *limits)
+    if held is None:
+        accept(ledger, job, now)
+    return held
+
+
 def running(ledger: Ledger, now: float = T0, price: float | None = None) -> Following:
     """Take what is due first, fire it, and take it again to be followed."""
     job = taken(ledger, now)
@@ -178,6 +191,20 @@ def followed(ledger: Ledger, now: float = T0, claim: str = "follower") -> Follow
     job = ledger.following.claim(claim, now)
     assert job is not None
     return job
+
+
+def unknown(ledger: Ledger, price: float | None = None) -> int:
+    job = taken(ledger)
+    assert book(ledger, job, price) is None
+    ledger.firing.lost(job, T0, "the line went dead", "network")
+    return job.id
+
+
+def failed(ledger: Ledger, price: float | None = None, *, charged: float | None = None, **more: Any) -> int:
+    job = running(ledger, price=price)
+    facts: dict[str, Any] = {"code": "INTERNAL", "message": "no", "remote_state": "failed", "price": charged}
+    ledger.following.ended(job, Turn.FAILED, T0, **facts | more)
+    return job.id
 
 
 def status_of(ledger: Ledger, id_: int) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -40,6 +41,19 @@ def test_a_new_version_is_queued_with_all_that_is_known_of_it(ledger: Ledger, pa
     (row,) = raw(path, f"SELECT {columns} FROM files")
     assert row == ("drop", "/drop/a.png", "/drop", 3, 5, 7, "image/png", "queued", 0, 0, None, None)
     assert events(ledger, recorded.id) == ["seen"]
+
+
+def test_since_when_it_lay_there_is_kept_until_it_is_queued_anew(ledger: Ledger, path: str) -> None:
+    found = version()
+    record(ledger, replace(found, seen_at=T0 - 5))
+    assert claimed(ledger).seen_at == T0 - 5
+    ledger.files.recover(T0)
+    record(ledger, replace(found, identity=Identity(1, 2, 7), seen_at=T0 + 50), now=T0 + 60)
+    job = claimed(ledger, T0 + 60)
+    assert job.seen_at == T0 - 5, "touched, and the same"
+    faulted(ledger, job, Superseded(Code.VANISHED, "gone"))
+    record(ledger, found, now=T0 + 70)
+    assert claimed(ledger, T0 + 70).seen_at == T0 + 70, "as of when it is recorded, where nobody says more"
 
 
 def test_the_same_again_is_nothing_new(ledger: Ledger, path: str) -> None:

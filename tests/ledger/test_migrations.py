@@ -267,3 +267,54 @@ def test_an_upgrade_that_breaks_off_leaves_version_1_as_it_was(path: str, monkey
     monkeypatch.setattr(schema, "_SECOND", whole)
     Ledger(path).close()
     assert kept(path) == before[0]
+
+
+# --- from version 3 ---------------------------------------------------------------------------------------------------
+
+
+def version_3(path: str) -> None:
+    """As version 3 left it, with a file in its queue."""
+    version_1(path)
+    migrations = Migrations("layerwatch")
+
+    @migrations()
+    def first(db: Database) -> None:
+        pytest.fail("it was done before")
+
+    @migrations()
+    def second(db: Database) -> None:
+        schema._run(db, schema._SECOND)
+
+    @migrations()
+    def third(db: Database) -> None:
+        schema._run(db, schema._THIRD)
+
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        migrations.apply(Database(connection))
+        connection.execute("PRAGMA user_version = 3")
+        connection.execute("COMMIT")
+
+
+def test_a_ledger_of_version_3_becomes_what_a_new_one_is_and_keeps_its_rows(path: str, tmp_path: Path) -> None:
+    version_3(path)
+    before, new = kept(path), str(tmp_path / "new.db")
+    for each in (path, new):
+        Ledger(each).close()
+    shape = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY 1, 2"
+    assert raw(path, shape) == raw(new, shape)
+    assert kept(path) == before
+    assert raw(path, "PRAGMA user_version") == [(schema.VERSION,)]
+    assert raw(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_of_what_version_3_had_queued_nobody_knows_since_when_it_lay_there(path: str) -> None:
+    version_3(path)
+    with Ledger(path) as ledger:
+        job = ledger.files.claim("me", WORKSPACE, T0)
+        assert job is not None
+        assert (job.id, job.seen_at) == (3, None)
+        ledger.files.record([version("/drop/new.png", b"new")], T0)
+        new = ledger.files.claim("me", WORKSPACE, T0)
+        assert new is not None
+        assert new.seen_at == T0

@@ -24,8 +24,8 @@ def test_numbers_follow_each_other_and_the_oldest_come_first(ledger: Ledger) -> 
     assert ledger.pushes.add(["/a", "/b"], None, T0) == range(1, 3)
     assert ledger.pushes.add(["/c"], "drop", T0) == range(3, 4)
     assert ledger.pushes.add([], None, T0) == range(0)
-    assert ledger.pushes.untaken(0, 2) == [Push(1, "/a", None), Push(2, "/b", None)]
-    assert ledger.pushes.untaken(2, 2) == [Push(3, "/c", "drop")]
+    assert ledger.pushes.untaken(0, 2) == [Push(1, "/a", None, T0), Push(2, "/b", None, T0)]
+    assert ledger.pushes.untaken(2, 2) == [Push(3, "/c", "drop", T0)]
 
 
 def test_a_name_that_is_not_utf_8_comes_back_as_it_was(ledger: Ledger) -> None:
