@@ -26,7 +26,7 @@ from layerwatch.dropfolder import DropFolder
 from layerwatch.errors import LedgerTrouble
 from layerwatch.finish import Policy
 from layerwatch.intake import Surroundings
-from layerwatch.ledger import Ledger, Origin
+from layerwatch.ledger import GroupCommit, Ledger, Origin
 from layerwatch.notices import Tell
 from layerwatch.pacing import Bandwidth, Gate
 from layerwatch.pipeline import Pipeline, Shared
@@ -34,6 +34,7 @@ from layerwatch.planner import Planner
 from layerwatch.pulse import Pulse
 from layerwatch.pushed import Desk, Pushed
 from layerwatch.runner import Runner
+from layerwatch.site import why_no_input
 from layerwatch.stages import Tools
 from layerwatch.watch import Watch
 from layerwatch.workbench import Kit, Site
@@ -63,6 +64,7 @@ class Crew:
     pulse: Pulse
     allowance_s: float  # for which a thread may be silent
     only: range | None = None
+    group: GroupCommit | None = None  # set before anybody begins
     folders: dict[str, DropFolder] = field(default_factory=dict)
     pushed: Pushed | None = None
 
@@ -142,7 +144,7 @@ class Crew:
                 self.trouble(error)
 
     def _folder_loop(self, settings: Settings, folder: Folder, leave: threading.Event) -> None:
-        with self._alive(f"folder {folder.name}", self.allowance_s) as stopping, Ledger(settings.ledger.path) as ledger:
+        with self._alive(f"folder {folder.name}", self.allowance_s) as stopping, self._ledger() as ledger:
             around = Surroundings(
                 ledger=ledger,
                 wall=time.time,
@@ -151,7 +153,7 @@ class Crew:
                 queued=self.doorbell.ring,
                 tell=self.tell,
                 max_size=settings.upload.max_file_size,
-                aftermath=policy(folder).wanted,
+                aftermath=Policy.of(folder).wanted,
                 why_no_input=partial(self._why_no_input, folder),
             )
             drop = DropFolder(folder, self.watch, around)
@@ -167,12 +169,12 @@ class Crew:
 
     def _pushed_loop(self, settings: Settings, leave: threading.Event) -> None:
         configured = {folder.name: folder for folder in settings.folders}
-        with self._alive("pushed", self.allowance_s) as stopping, Ledger(settings.ledger.path) as ledger:
+        with self._alive("pushed", self.allowance_s) as stopping, self._ledger() as ledger:
             desk = Desk(
                 ledger=ledger,
                 folders=configured,
                 root=self._root,
-                aftermath=lambda name: policy(configured[name]).wanted,
+                aftermath=lambda name: Policy.of(configured[name]).wanted,
                 why_no_input=self._why_no_input,
                 wall=time.time,
                 monotonic=time.monotonic,
@@ -186,7 +188,7 @@ class Crew:
             self._loop(self.pushed.step, lambda: PUSHED_S, stopping, leave)
 
     def _upload_loop(self, settings: Settings, name: str, leave: threading.Event) -> None:
-        with self._alive(name, self.allowance_s) as stopping, Ledger(settings.ledger.path) as ledger:
+        with self._alive(name, self.allowance_s) as stopping, self._ledger() as ledger:
             tools = self._tools(settings, stopping)
             step = Pipeline(ledger, tools, self._shared(settings)).step
             self._loop(step, partial(self._upload_idle_s, ledger), stopping, leave)
@@ -203,14 +205,14 @@ class Crew:
 
     def _plan_loop(self, settings: Settings, leave: threading.Event) -> None:
         configured = {folder.name: folder for folder in settings.folders}
-        with self._alive("planner", self.allowance_s) as stopping, Ledger(settings.ledger.path) as ledger:
+        with self._alive("planner", self.allowance_s) as stopping, self._ledger() as ledger:
             planner = Planner(ledger, configured, self._root, time.time, self.tell)
             self._loop(planner.step, lambda: PLAN_S, stopping, leave)
 
     def _run_loop(self, settings: Settings, name: str, leave: threading.Event) -> None:
         configured, attempts = {folder.name: folder for folder in settings.folders}, settings.upload.max_attempts
         layer, assets = self.layer(settings), Assets(self._tls)
-        with self._alive(name, self.allowance_s) as stopping, Ledger(settings.ledger.path) as ledger:
+        with self._alive(name, self.allowance_s) as stopping, self._ledger() as ledger:
             kit = Kit(layer, assets, time.time, time.monotonic, stopping, partial(self._pause, stopping))
             site = Site(configured, self._root, settings.budget, self.gate, self.tell, attempts)
             self._loop(Runner(ledger, kit, site).step, partial(self._run_idle_s, ledger), stopping, leave)
@@ -227,7 +229,7 @@ class Crew:
         longest_s = max((action.timeout for action in actions), default=0.0)
         with (
             self._alive("courier", self.allowance_s + longest_s) as stopping,
-            Ledger(settings.ledger.path) as ledger,
+            self._ledger() as ledger,
         ):
             courier = Courier(
                 ledger, configured, self._root, webhook, time.time, stopping, partial(self._pause, stopping), self.tell,
@@ -238,13 +240,19 @@ class Crew:
 
     # --- parts --------------------------------------------------------------------------------------------------------
 
+    def _ledger(self) -> Ledger:
+        return Ledger(self.settings.ledger.path, group=self.group)
+
+    def _why_no_input(self, folder: Folder, origin: Origin) -> str | None:
+        return why_no_input(self._configured, self._root, folder, origin)
+
     def _root(self, name: str) -> str:
         return "/" if name == PUSHED else os.path.realpath(self._paths[name])
 
     def _policy(self, name: str) -> Policy:
         """That of a folder that is no longer configured is to leave its files alone."""
         folder = self._configured.get(name)
-        return policy(folder) if folder else Policy()
+        return Policy.of(folder) if folder else Policy()
 
     def _pause(self, stopping: Stopping, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -274,26 +282,6 @@ class Crew:
             workspace_id=settings.workspace(),
             pushes=self.only,
         )
-
-    def _why_no_input(self, folder: Folder, origin: Origin) -> str | None:
-        """Why a result that lies in this folder is not one of its files; None where a chain of rules says it is."""
-        made = f"a result of generation g{origin.id}"
-        maker = self._configured.get(origin.folder)
-        rule = next((rule for rule in maker.rules if rule.name == origin.rule), None) if maker else None
-        outputs = os.path.join(self._root(origin.folder), rule.outputs) if rule and rule.outputs else None
-        here = self._root(folder.name)
-        if not (rule and rule.chain and outputs and (here == outputs or here.startswith(f"{outputs}/"))):
-            return f"{made}: taking it as a new file would go round in circles"
-        if origin.depth > rule.chain_depth:
-            return f"{made}, which is number {origin.depth} in its chain: chain_depth is {rule.chain_depth}"
-        return None
-
-
-def policy(folder: Folder) -> Policy:
-    """What a folder wants done with what is uploaded."""
-    return Policy(
-        folder.after_upload, folder.move_to, folder.receipt, bool(folder.rules), folder.on_uploaded is not None
-    )
 
 
 def _until(due: float | None) -> float:

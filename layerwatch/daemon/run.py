@@ -28,7 +28,7 @@ from layerwatch.daemon.reload import Load, Reload, Steps
 from layerwatch.daemon.roster import Roster
 from layerwatch.daemon.signals import Signals, hangups
 from layerwatch.errors import ApiDown, EnvironmentProblem, LedgerTrouble, Problem
-from layerwatch.ledger import Ledger, Lock
+from layerwatch.ledger import GroupCommit, Ledger, Lock
 from layerwatch.meters import Meters
 from layerwatch.notices import Notice, Tell
 from layerwatch.pacing import Pass
@@ -152,6 +152,7 @@ class Daemon:
             self._gate.down(Pass(now, probe=False), error, now)
 
     def _start(self, ledger: Ledger) -> None:
+        self._crew.group = GroupCommit(ledger.path, threading.Condition())
         self._watch.start()
         self._roster.fill(self._crew.posts(ledger))
         if self._page:

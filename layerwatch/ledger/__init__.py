@@ -1,28 +1,36 @@
 """The SQLite ledger: the durable record of every file and every generation. The only room that knows SQL.
 
-`files` moves files; `planning`, `firing` and `following` generations; `finishing` and `deliveries` what is to be done
-beside that; `pushes` is what was named by hand; `facts` keeps what the daemon knows for others to see; `reports` and
-`stories` answer questions. One `Ledger` per thread and process; they share the database without harm.
+`files` moves files; `planning`, `firing` and `following` generations, as far as the `budget` goes; `finishing` and
+`deliveries` what is to be done beside that; `pushes` is what was named by hand; `facts` keeps what the daemon knows for
+others to see; `reports` and `stories` answer questions. One `Ledger` per thread and process; they share the database
+without harm, and the threads of a daemon their commits.
 """
 
 from typing import Self
 
+from layerwatch.ledger.budget import INSUFFICIENT, Held, Limits, day_after
 from layerwatch.ledger.deliveries import Deliveries, Delivery
 from layerwatch.ledger.facts import Facts, FolderFacts, FolderState, Waiting
 from layerwatch.ledger.files import Files, Job, Recorded, Refusal, Session, Twin, Version
 from layerwatch.ledger.finishing import Finishing, FinishingTable
-from layerwatch.ledger.firing import INSUFFICIENT, Firing, FiringTable, Held, Limits, day_after
+from layerwatch.ledger.firing import Firing, FiringTable
 from layerwatch.ledger.following import Following, FollowingTable, Result
-from layerwatch.ledger.planning import Input, Missing, Origin, Plan, Planned, Planning
+from layerwatch.ledger.gauges import Gauges, Queued
+from layerwatch.ledger.groupcommit import GroupCommit
+from layerwatch.ledger.lock import Lock, holder
+from layerwatch.ledger.outstanding import ActionRow, Outstanding, PushRow, Rest
+from layerwatch.ledger.planning import Planning
+from layerwatch.ledger.plans import Input, Missing, Origin, Plan, Planned
 from layerwatch.ledger.pushes import Outcome, Push, Pushes
 from layerwatch.ledger.reports import FileRow, HistoryLine, Reports
-from layerwatch.ledger.store import Lock, Store, holder
+from layerwatch.ledger.store import Store
 from layerwatch.ledger.stories import GenerationRow, InputRow, NeedRow, Spend, Stories
 from layerwatch.ledger.times import iso, seconds
 from layerwatch.ledger.turning import LostClaim
 
 __all__ = [
     "INSUFFICIENT",
+    "ActionRow",
     "Deliveries",
     "Delivery",
     "Facts",
@@ -33,7 +41,9 @@ __all__ = [
     "FolderFacts",
     "FolderState",
     "Following",
+    "Gauges",
     "GenerationRow",
+    "GroupCommit",
     "Held",
     "HistoryLine",
     "Input",
@@ -47,12 +57,16 @@ __all__ = [
     "NeedRow",
     "Origin",
     "Outcome",
+    "Outstanding",
     "Plan",
     "Planned",
     "Push",
+    "PushRow",
+    "Queued",
     "Recorded",
     "Refusal",
     "Reports",
+    "Rest",
     "Result",
     "Session",
     "Spend",
@@ -70,11 +84,13 @@ __all__ = [
 class Ledger:
     """The ledger at `path`, for one thread. Raises `UserError` with what to do when it cannot be used.
 
-    `durable=False` is for one that need not outlive a power cut, such as a copy.
+    `durable=False` is for one that need not outlive a power cut, such as a copy. `group`: it writes with others.
     """
 
-    def __init__(self, path: str, *, create: bool = True, durable: bool = True) -> None:
-        self._store = Store(path, create=create, durable=durable)
+    def __init__(
+        self, path: str, *, create: bool = True, durable: bool = True, group: GroupCommit | None = None
+    ) -> None:
+        self._store = Store(path, create=create, durable=durable, group=group)
         self.path = path
         self.files = Files(self._store)
         self.finishing = FinishingTable(self._store)
@@ -86,6 +102,8 @@ class Ledger:
         self.facts = Facts(self._store)
         self.reports = Reports(self._store)
         self.stories = Stories(self._store)
+        self.outstanding = Outstanding(self._store)
+        self.gauges = Gauges(self._store)
 
     def copy_to(self, path: str) -> None:
         """Make a ledger of its own at `path`, where no file is yet, with all that is in this one at one instant."""

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from layerwatch.errors import LedgerTrouble
 from layerwatch.ledger import schema
-from layerwatch.ledger.store import BUSY_MS
+from layerwatch.ledger.connecting import BUSY_MS
 
 VERSION = schema.VERSION
 MOST_FAULTS = 5

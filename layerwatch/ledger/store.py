@@ -1,21 +1,18 @@
-"""Opening the ledger, the one lock per ledger, and the one way to write several statements together."""
+"""The ledger's database as one thread has it: reading, and the one way to write several statements together."""
 
-import errno
-import fcntl
 import json
 import os
 import re
 import sqlite3
-import struct
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
-from layerwatch.errors import AnotherInstance, EnvironmentProblem, LedgerTrouble, Problem, UserError
+from layerwatch.errors import LedgerTrouble, Problem, UserError
 from layerwatch.ledger import schema
+from layerwatch.ledger.connecting import connect, insist_on_directory, set_up, unusable
+from layerwatch.ledger.groupcommit import GroupCommit
 
-BUSY_MS = 10_000
 WAL_MOST_BYTES = 4 * 1024 * 1024
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -47,29 +44,32 @@ def plain(message: str) -> str:
 class Store:
     """One connection to the ledger at `path`: each thread has its own. Created, and migrated, where that is needed.
 
-    `durable=False`: what is written need not outlive a power cut. Raises `UserError` with what to do when the ledger
-    cannot be used.
+    `durable=False`: what is written need not outlive a power cut. `group`: with whom it shares its commits. Raises
+    `UserError` with what to do when the ledger cannot be used.
     """
 
-    def __init__(self, path: str, *, create: bool = True, durable: bool = True) -> None:
+    def __init__(
+        self, path: str, *, create: bool = True, durable: bool = True, group: GroupCommit | None = None
+    ) -> None:
         self.path = path
+        self._group = group
         if not create and not os.path.exists(path):
             raise UserError(
                 Problem(path, "there is no ledger yet", "start `layerwatch run` once, or check [ledger] path")
             )
-        _insist_on_directory(path)
+        insist_on_directory(path)
         try:
-            self.connection = _connect(path)
+            self.connection = connect(path)
         except (sqlite3.Error, OSError) as error:
-            raise _unusable(path, error) from None
+            raise unusable(path, error) from None
         try:
             self._insist_on_ledger()
-            _set_up(self.connection, durable=durable)
+            set_up(self.connection, durable=durable)
             schema.migrate(self.connection)
         except BaseException as error:
             self.connection.close()
             if isinstance(error, sqlite3.Error):
-                raise _unusable(path, error) from None
+                raise unusable(path, error) from None
             raise
 
     def _insist_on_ledger(self) -> None:
@@ -98,7 +98,7 @@ class Store:
 
     def copy_to(self, path: str) -> None:
         """Copy all of it, as it is at one instant, whoever works on it meanwhile. Raises `LedgerTrouble`."""
-        copy = _connect(path)
+        copy = connect(path)
         try:
             self.connection.backup(copy)
         except sqlite3.Error as error:
@@ -128,148 +128,26 @@ class Store:
 
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """Several statements, all or none. IMMEDIATE: a plain BEGIN that reads first fails at once beside another
-        writer.
+        """Several statements, all or none, on the disk when the block is left.
 
         Raises `LedgerTrouble` when the disk is full, fails, or somebody holds the ledger for longer than 10 s.
         """
-        connection = self.connection
         try:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
+            with self._group.write() if self._group else _alone(self.connection) as connection:
                 yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                # A full disk or an I/O error may have ended the transaction already.
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
         except sqlite3.OperationalError as error:
             raise LedgerTrouble(f"the ledger {self.path} cannot be written: {error}") from error
 
 
-def _connect(path: str) -> sqlite3.Connection:
-    # Its sessions are secrets: nobody else's business unless the owner decides so. Only ever a file that was not there
-    # is opened here: closing any descriptor of a database drops the locks of all connections that this process has to
-    # it.
-    with suppress(FileExistsError):
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    return sqlite3.connect(path, isolation_level=None, timeout=BUSY_MS / 1000)
-
-
-def _set_up(connection: sqlite3.Connection, *, durable: bool) -> None:
-    """Only once it is known to be ours: the first of these is written into the file."""
-    _switch_to_wal(connection)
-    # FULL: a power cut must not forget a file_id, nor, worse, a paid generation.
-    connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'OFF'}")
-    connection.execute("PRAGMA foreign_keys = ON")
-    # Two connections that checkpoint at once may, in SQLite before 3.51.3, lose a transaction: only the daemon does.
-    connection.execute("PRAGMA wal_autocheckpoint = 0")
-
-
-def _switch_to_wal(connection: sqlite3.Connection) -> None:
-    for left in reversed(range(100)):
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if not left or "locked" not in str(error):
-                raise
-            # Two that switch at once fail at once, without waiting. A transaction waits until the other one is done.
-            connection.execute("BEGIN IMMEDIATE")
+@contextmanager
+def _alone(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    # IMMEDIATE: a plain BEGIN that reads first fails at once beside another writer.
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+        connection.execute("COMMIT")
+    except BaseException:
+        # A full disk or an I/O error may have ended the transaction already.
+        if connection.in_transaction:
             connection.execute("ROLLBACK")
-        else:
-            return
-
-
-def _insist_on_directory(path: str) -> None:
-    directory = os.path.dirname(path) or "."
-    try:
-        os.makedirs(directory, mode=0o700, exist_ok=True)
-        if not os.path.exists(path):
-            # os.access lies for root on a read-only filesystem, and on network ones: only a try tells.
-            probe = os.open(directory, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-            os.close(probe)
-        elif os.path.isdir(path):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    except OSError as error:
-        raise _unusable(path, error) from None
-
-
-def _unusable(path: str, error: Exception) -> UserError:
-    number = error.errno if isinstance(error, OSError) else None
-    word = str(error.strerror if isinstance(error, OSError) else error).lower()
-    if number == errno.ENOSPC or "disk is full" in word:
-        return EnvironmentProblem(
-            Problem(path, "the disk that holds the ledger is full", "free some space there, then start again")
-        )
-    if number in (errno.EACCES, errno.EPERM, errno.EROFS) or "readonly" in word or "unable to open" in word:
-        return UserError(
-            Problem(
-                path,
-                f"the ledger's directory cannot be written: {word} (running as uid {os.geteuid()})",
-                "let that user write the directory (SQLite needs it beside the file), or set [ledger] path",
-            )
-        )
-    if number in (errno.EISDIR, errno.ENOTDIR, errno.EEXIST):
-        return UserError(Problem(path, f"no ledger can be there: {word}", "name another file in [ledger] path"))
-    if "not a database" in word or "malformed" in word:
-        return UserError(
-            Problem(path, f"this is not a usable ledger: {word}", "restore it from a backup, or set [ledger] path")
-        )
-    return EnvironmentProblem(Problem(path, f"the ledger cannot be opened: {word}", "see the reason, then start again"))
-
-
-class Lock:
-    """The right to be the one daemon on this ledger. Held through an open descriptor: it dies with the process, however
-    that ends, and leaves nothing to clean up. Raises `AnotherInstance`."""
-
-    def __init__(self, path: str) -> None:
-        self.path = f"{path}.lock"
-        _insist_on_directory(path)
-        try:
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, _flock(fcntl.F_WRLCK))
-            os.ftruncate(self._fd, 0)
-            os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
-        except BlockingIOError:
-            raise self._held(path) from None
-        except OSError as error:
-            raise _unusable(path, error) from None
-
-    def _held(self, path: str) -> AnotherInstance:
-        pid = os.pread(self._fd, 32, 0).decode(errors="replace").strip()
-        os.close(self._fd)
-        reason = f"another layerwatch{f' (process {pid})' if pid else ''} works on this ledger"
-        return AnotherInstance(Problem(path, reason, "stop that one first, or give this one its own [ledger] path"))
-
-    def release(self) -> None:
-        os.ftruncate(self._fd, 0)
-        os.close(self._fd)
-
-
-def holder(path: str) -> int | None:
-    """The process that holds the lock of the ledger at `path`; None when nobody does."""
-    try:
-        fd = os.open(f"{path}.lock", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        found = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _flock(fcntl.F_RDLCK))
-        if struct.unpack(_FLOCK, found)[0] == fcntl.F_UNLCK:
-            return None
-        text = os.pread(fd, 32, 0).decode(errors="replace").strip()
-        return int(text) if text.isdecimal() else None
-    finally:
-        os.close(fd)
-
-
-# struct flock: type, whence, start, length (0: all of it), pid. F_OFD: of the open file, not of the process, and who
-# asks need not take the lock for a moment, in which a daemon that starts would find it taken.
-_FLOCK = "hhqqi0q"
-
-
-def _flock(kind: int) -> bytes:
-    return struct.pack(_FLOCK, kind, os.SEEK_SET, 0, 0, 0)
-
-
-assert sqlite3.sqlite_version_info >= (3, 35), f"SQLite {sqlite3.sqlite_version} has no RETURNING; {sys.executable}"
+        raise

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from layerwatch.errors import AnotherInstance, LedgerTrouble, UserError
-from layerwatch.ledger import Ledger, Lock, holder, store
+from layerwatch.ledger import Ledger, Lock, connecting, holder
 
 from .builders import T0, everything, in_namespace, raw, version
 
@@ -153,7 +153,7 @@ def test_what_fails_in_the_middle_is_not_written(path: str) -> None:
 
 
 def test_who_waits_too_long_for_another_writer_is_told(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "BUSY_MS", 50)
+    monkeypatch.setattr(connecting, "BUSY_MS", 50)
     with Ledger(path) as ledger, closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(LedgerTrouble, match="database is locked"):
