@@ -35,8 +35,7 @@ class Assets:
     """The result files behind the URLs that Layer hands out. `read_s` is how long an answer may keep us waiting."""
 
     def __init__(self, tls: ssl.SSLContext, *, read_s: float = READ_S) -> None:
-        # As it is stored: compressed, its length would not be known.
-        self._wire = Wire(tls, {"Accept-Encoding": "identity"}, read_s=read_s, away=faults.BROKEN)
+        self._wire = Wire(tls, {}, read_s=read_s, away=faults.BROKEN)
 
     def close(self) -> None:
         self._wire.close()
