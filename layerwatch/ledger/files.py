@@ -161,6 +161,7 @@ class Files:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._busy = False  # there was something to claim the last time
 
     # --- intake -------------------------------------------------------------------------------------------------------
 
@@ -194,11 +195,12 @@ class Files:
         if pushes is not None:
             first = _FIRST_PUSHED
             due |= {"first": pushes.start, "last": pushes.stop - 1}
-        if not self._store.rows(first, **due):
+        if not self._busy and not self._store.rows(first, **due):
             return None  # the idle ask often: that takes no lock
         values = due | {"status": move(File.QUEUED, Event.CLAIMED), "claim": claim}
         with self._store.write() as connection:
             row = connection.execute(_CLAIM.format(first=first), values).fetchone()
+            self._busy = row is not None
             if row is None:
                 return None
             (

@@ -65,7 +65,8 @@ _KNOWN = (
 )
 _PAGE = 1000
 _LAST = 2**63 - 1
-_REACH = 100_000  # rows that are looked at for those of one folder, at the most: no index has them in order
+# Rows that are looked at for those of one folder, for which no index has them in order: at first, and at the most.
+_NEAR, _REACH = 1_000, 100_000
 # The latest version of its path, as `versions` orders them.
 _IS_NEWEST = (
     "NOT EXISTS (SELECT 1 FROM files AS newer WHERE newer.path = files.path"
@@ -160,21 +161,27 @@ class Reports:
 
         Where few are of that folder there may be less, and older ones still.
         """
-        narrowed = "id < :before" + ("" if status is None else " AND status = :status")
-        ids = f"SELECT id FROM files WHERE {narrowed} ORDER BY id DESC LIMIT :most"  # noqa: S608  ours alone
-        named = {"before": _LAST if before is None else before, "status": status, "most": limit + 1}
-        if folder is not None:
-            reached = f"SELECT id, folder FROM files WHERE {narrowed} ORDER BY id DESC LIMIT {_REACH}"  # noqa: S608
-            ids = f"SELECT id FROM ({reached}) WHERE folder = :folder ORDER BY id DESC LIMIT :most"  # noqa: S608
-            named["folder"] = folder
-        rows = self._files(f"WHERE id IN ({ids}) ORDER BY id DESC", **named)
-        if len(rows) > limit:
-            return Leaf(rows[:limit], rows[limit - 1].id)
-        return Leaf(rows, None if folder is None else self._reached(narrowed, named))
+        where = "WHERE id < :before" + ("" if status is None else " AND status = :status")
+        named = {"before": _LAST if before is None else before, "status": status, "folder": folder, "most": limit + 1}
+        if folder is None:
+            return self._leaf(limit, where, named, None)
+        leaf = Leaf([], None)
+        for reach in (_NEAR, _REACH):
+            bottom = self._reached(where, named, reach)
+            # The plus keeps SQLite to the order of the ids.
+            leaf = self._leaf(limit, f"{where} AND +folder = :folder", named, bottom)
+            if len(leaf.rows) == limit or bottom is None:
+                break
+        return leaf
 
-    def _reached(self, narrowed: str, named: Mapping[str, object]) -> int | None:
-        """The last row that a look for one folder's came to; None where that was the last of all."""
-        asked = f"SELECT id FROM files WHERE {narrowed} ORDER BY id DESC LIMIT 2 OFFSET {_REACH - 1}"  # noqa: S608
+    def _leaf(self, limit: int, where: str, named: Mapping[str, object], bottom: int | None) -> Leaf:
+        tail = f"{where} AND id >= :bottom ORDER BY id DESC LIMIT :most"
+        rows = self._files(tail, **named, bottom=0 if bottom is None else bottom)
+        return Leaf(rows[:limit], rows[limit - 1].id if len(rows) > limit else bottom)
+
+    def _reached(self, where: str, named: Mapping[str, object], reach: int) -> int | None:
+        """The row that is the last of `reach` rows; None where these are all that there are."""
+        asked = f"SELECT id FROM files {where} ORDER BY id DESC LIMIT 2 OFFSET {reach - 1}"  # noqa: S608  ours alone
         found = self._store.rows(asked, **named)
         return found[0][0] if len(found) > 1 else None
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 def iso(seconds: float) -> str:
     """Unix seconds as the ledger writes them."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds")[:26] + "Z"
 
 
 def seconds(text: str) -> float:
