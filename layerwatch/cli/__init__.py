@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from layerwatch import __version__
 from layerwatch.errors import EnvironmentProblem, LedgerTrouble, UserError
@@ -22,6 +23,7 @@ COMMANDS = {
     "audit": "The ledger against the disk: what is missing, changed, stuck?",
     "check": "Could layerwatch work here? Every problem with what to do about it.",
     "init": "Write a commented starter config.toml.",
+    "completion": "Make a shell complete commands, options, folders and ids.",
     "sandbox": "A stand-in for Layer's API on this machine, to try things for free.",
     "demo": "See the whole job done, against the sandbox.",
 }
@@ -49,6 +51,10 @@ class _Commands(click.Group):
             return None
         command: click.Command = import_module(f"layerwatch.cli.{name}").command
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        named = [CompletionItem(name, help=what) for name, what in COMMANDS.items() if name.startswith(incomplete)]
+        return [*named, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_commands(self, _: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

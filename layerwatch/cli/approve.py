@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from layerwatch.cli import options
+from layerwatch.cli import options, suggestions
 from layerwatch.cli.generations import by_reason, estimated, estimated_text, label, numbers, told
 from layerwatch.cli.ls import insist_on_folder
 from layerwatch.cli.situation import Situation
@@ -39,8 +39,10 @@ class Left:
 @click.command("approve")
 @options.config
 @options.as_json
-@click.argument("generations", nargs=-1, callback=numbers, metavar="[GENERATION]...")
-@click.option("--folder", metavar="NAME", help="Only those of this folder.")
+@click.argument(
+    "generations", nargs=-1, callback=numbers, metavar="[GENERATION]...", shell_complete=suggestions.blocked
+)
+@click.option("--folder", metavar="NAME", shell_complete=suggestions.folders, help="Only those of this folder.")
 @click.option("--rule", metavar="NAME", help="Only those of the rules of this name.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.pass_context

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import click
 
 from layerwatch.advice import advice, generation_advice
-from layerwatch.cli import options
+from layerwatch.cli import options, suggestions
 from layerwatch.cli.generations import label
 from layerwatch.cli.ls import insist_on_folder
+from layerwatch.cli.paging import paged
 from layerwatch.cli.situation import Situation
-from layerwatch.cli.tables import COLOURS, Page, page
+from layerwatch.cli.tables import COLOURS, Page
 from layerwatch.notices import name_text
 from layerwatch.redact import redact
 from layerwatch.states import File, Generation
@@ -43,7 +44,7 @@ _TITLES = {
 @click.command("audit")
 @options.config
 @options.as_json
-@click.option("--folder", metavar="NAME", help="Only this folder.")
+@click.option("--folder", metavar="NAME", shell_complete=suggestions.folders, help="Only this folder.")
 @click.option(
     "--rehash",
     is_flag=True,
@@ -66,7 +67,8 @@ def command(ctx: click.Context, config: str | None, as_json: bool, folder: str |
             insist_on_folder(now, folder)
         moment = Moment(time.time(), now.pid is not None, now.hold is not None)
         audit = Audit(now.ledger, now.settings.folders, moment, only=folder, rehash=rehash)
-        found = _emit(now, audit) if as_json else _tell(page(), now, audit)
+        with paged() as out:
+            found = _emit(now, audit) if as_json else _tell(out, now, audit)
         ctx.exit(1 if found or any(_is_lost(checked) for checked in audit.checked) else 0)
 
 

@@ -1,14 +1,17 @@
 """`layerwatch ls`: the ledger's rows, the latest change first."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from layerwatch.cli import options
+from layerwatch.cli import options, suggestions
 from layerwatch.cli.generations import label, row_document, units
+from layerwatch.cli.paging import paged
+from layerwatch.cli.sheets import sheet
 from layerwatch.cli.situation import Situation
-from layerwatch.cli.tables import COLOURS, GAP, Page, clock, columns, emit, page
+from layerwatch.cli.tables import COLOURS, GAP, Page, clock, columns, emit
 from layerwatch.errors import Problem, UserError
 from layerwatch.ledger import FileRow, GenerationRow
 from layerwatch.notices import name_text, size_text
@@ -16,9 +19,8 @@ from layerwatch.states import File, Generation
 
 ON_A_TERMINAL = 50
 HEAD = ("id", "status", "file", "size", "when", "file_id, error")
-
-
 STATUSES = list(dict.fromkeys(map(str, (*File, *Generation))))
+_NAMES = {"files": FileRow.__slots__, "generations": GenerationRow.__slots__}
 GENERATIONS_HEAD = ("id", "status", "rule", "file", "units", "when", "remote id, error")
 
 
@@ -27,43 +29,61 @@ GENERATIONS_HEAD = ("id", "status", "rule", "file", "units", "when", "remote id,
 @options.as_json
 @click.option("--generations", is_flag=True, help="Generations instead of files.")
 @click.option("--status", type=click.Choice(STATUSES), help="Only those with this status.")
-@click.option("--folder", metavar="NAME", help="Only those of this folder.")
+@click.option("--folder", metavar="NAME", shell_complete=suggestions.folders, help="Only those of this folder.")
 @click.option(
     "--limit",
     type=click.IntRange(0),
     help=f"At most so many rows; 0: all [default: {ON_A_TERMINAL} on a terminal, else all].",
 )
+@click.option("--csv", "as_csv", is_flag=True, help="All columns as comma-separated values, for a spreadsheet.")
 def command(
-    config: str | None, as_json: bool, generations: bool, status: str | None, folder: str | None, limit: int | None
+    config: str | None,
+    as_json: bool,
+    generations: bool,
+    status: str | None,
+    folder: str | None,
+    limit: int | None,
+    as_csv: bool,
 ) -> None:
-    """List the ledger: one row per version of a file, or per generation, the latest change first."""
+    """List the ledger: one row per version of a file, or per generation, the latest change first.
+
+    What is longer than the screen goes through $LAYERWATCH_PAGER, $PAGER or less; PAGER=cat turns that off.
+    """
     from layerwatch.cli.situation import situation
 
+    if as_json and as_csv:
+        raise click.UsageError("Give --json or --csv, not both.")
     what = "generations" if generations else "files"
     _insist_on_status(status, Generation if generations else File, what)
-    out = page()
-    if limit is None and out.width is not None and not as_json:
+    if limit is None and sys.stdout.isatty() and not (as_json or as_csv):
         limit = ON_A_TERMINAL
     with situation(config) as now:
         if folder is not None:
             insist_on_folder(now, folder)
-        # One row more than wanted tells whether that was all.
-        most = limit + 1 if limit else None
-        rows: Sequence[FileRow | GenerationRow]
-        if generations:
-            rows = now.ledger.stories.some(status=status, folder=folder, limit=most)
-        else:
-            rows = now.ledger.reports.files(status=status, folder=folder, limit=most)
+        rows = _rows(now, status, folder, limit, generations=generations)
         shown = rows[: limit or None]
         if as_json:
             emit({what: [_document(row) for row in shown]})
+        elif as_csv:
+            sheet(_NAMES[what], (_document(row).values() for row in shown))
         else:
-            for line in table(out, now, shown):
-                out.say(line)
+            with paged() as out:
+                for line in table(out, now, shown):
+                    out.say(line)
     if len(rows) > len(shown):
         click.echo(f"only the latest {len(shown)} are shown; --limit 0 shows all", err=True)
     if not rows:
         click.echo(f"no {what}" if status or folder else f"no {what} yet", err=True)
+
+
+def _rows(
+    now: Situation, status: str | None, folder: str | None, limit: int | None, *, generations: bool
+) -> Sequence[FileRow | GenerationRow]:
+    """What was asked for, and one row more where there are more: it tells that."""
+    most = limit + 1 if limit else None
+    if generations:
+        return now.ledger.stories.some(status=status, folder=folder, limit=most)
+    return now.ledger.reports.files(status=status, folder=folder, limit=most)
 
 
 def _insist_on_status(status: str | None, of: type[File] | type[Generation], what: str) -> None:

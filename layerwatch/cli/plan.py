@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from layerwatch.cli import forecast, options
+from layerwatch.cli.paging import paged
 from layerwatch.cli.tables import emit, page
 from layerwatch.notices import name_text
 
@@ -53,9 +54,9 @@ def command(config: str | None, as_json: bool, offline: bool, everything: bool) 
     if as_json:
         emit(forecast.document(found) | {"ledger": settings.ledger.path, "daemon": pid})
         return
-    out = page()
-    for line in forecast.lines(out, found, None if everything else forecast.MOST):
-        out.say(line)
+    with paged() as out:
+        for line in forecast.lines(out, found, None if everything else forecast.MOST):
+            out.say(line)
 
 
 def _layer(settings: "Settings", *, offline: bool) -> tuple["Layer | None", str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from layerwatch.cli import options
+from layerwatch.cli import options, suggestions
 
 if TYPE_CHECKING:
     from layerwatch.config import Settings
@@ -22,11 +22,14 @@ LOOK_S = 0.1
 @options.config
 @options.as_json
 @click.option(
-    "--folder", metavar="NAME", help="Whose rules apply [default: the folder's that a file lies in, or none]."
+    "--folder",
+    metavar="NAME",
+    shell_complete=suggestions.folders,
+    help="Whose rules apply [default: the folder's that a file lies in, or none].",
 )
 @click.option("--wait", is_flag=True, help="Until each is uploaded; print its file_id. Without a daemon, do the work.")
 @click.option("--timeout", metavar="DURATION", help="With --wait: for so long at most, such as 90s or 10m.")
-@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, shell_complete=suggestions.paths)
 def command(
     config: str | None, as_json: bool, folder: str | None, wait: bool, timeout: str | None, files: tuple[str, ...]
 ) -> None:

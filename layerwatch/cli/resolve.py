@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from layerwatch.cli import options
+from layerwatch.cli import options, suggestions
 from layerwatch.cli.generations import estimated_text, label, next_of, number, public, row_document, time_limit_s, told
 from layerwatch.cli.situation import Situation
 from layerwatch.cli.tables import COLOURS, Page, ago, clock, emit, page
@@ -35,7 +35,7 @@ def _remote_id(ctx: click.Context, param: click.Parameter, value: str | None) ->
 @click.command("resolve")
 @options.config
 @options.as_json
-@click.argument("generation", callback=number)
+@click.argument("generation", callback=number, shell_complete=suggestions.unknown)
 @click.option("--refire", is_flag=True, help="It was not started: fire it.")
 @click.option("--adopt", metavar="REMOTE_ID", callback=_remote_id, help="It was started, under this id: follow it.")
 @click.option("--drop", is_flag=True, help="Never mind: no result, and what it may have cost stays in the books.")

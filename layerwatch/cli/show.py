@@ -2,19 +2,20 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from layerwatch.advice import advice
-from layerwatch.cli import options, story
+from layerwatch.cli import options, story, suggestions
+from layerwatch.cli.ahead import rules_text, what_next, what_to_do
 from layerwatch.cli.generations import label, named
+from layerwatch.cli.paging import paged
+from layerwatch.cli.pushing import loose
 from layerwatch.cli.situation import Situation
-from layerwatch.cli.tables import COLOURS, Page, clock, emit, page, until
+from layerwatch.cli.tables import COLOURS, Page, emit, page
 from layerwatch.ledger import FileRow, GenerationRow
 from layerwatch.notices import name_text, size_text
-from layerwatch.states import File
 
 if TYPE_CHECKING:
     from layerwatch.cli.whynot import Answer
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 @click.command("show")
 @options.config
 @options.as_json
-@click.argument("file", metavar="ID|PATH|gID")
+@click.argument("file", metavar="ID|PATH|gID", shell_complete=suggestions.items)
 @click.pass_context
 def command(ctx: click.Context, config: str | None, as_json: bool, file: str) -> None:
     """One file's whole story: its versions, what happened to them, what comes next. Where there is none: why.
@@ -46,9 +47,10 @@ def command(ctx: click.Context, config: str | None, as_json: bool, file: str) ->
 def _generation(now: Situation, row: GenerationRow, *, as_json: bool) -> None:
     if as_json:
         asked = {"path": row.path, "folder": row.folder, "reason": None}
-        emit({**asked, "files": [], "generations": [story.story(now, row)]})
+        emit({**asked, "files": [], "generations": [story.story(now, row)], "pushes": []})
     else:
-        story.tell(page(), now, row)
+        with paged() as out:
+            story.tell(out, now, row)
 
 
 def _file(now: Situation, file: str, *, as_json: bool) -> bool:
@@ -63,11 +65,12 @@ def _file(now: Situation, file: str, *, as_json: bool) -> bool:
         of = answer or rows[0]
         asked = {"path": of.path, "folder": of.folder, "reason": answer and answer.reason}
         files, made = [_document(now, row) for row in rows], [story.brief(now, row) for row in generations]
-        emit({**asked, "files": files, "generations": made})
+        pushes = [asdict(push) for push in now.ledger.outstanding.pushes(of.path)]
+        emit({**asked, "files": files, "generations": made, "pushes": pushes})
     elif answer is None:
-        out = page()
-        _tell(out, now, rows)
-        story.tell_briefly(out, now, generations)
+        with paged() as out:
+            _tell(out, now, rows)
+            story.tell_briefly(out, now, generations)
     else:
         page().say(f"{name_text(answer.path)} is not in the ledger: {answer.reason}")
     return answer is None or answer.explained
@@ -95,10 +98,18 @@ def rows_of(now: Situation, given: str, paths: list[str]) -> list[FileRow]:
 
 def _document(now: Situation, row: FileRow) -> dict[str, Any]:
     history = [{name: getattr(line, name) for name in line.__slots__} for line in now.ledger.reports.history(row.id)]
-    return row.as_dict() | {"history": history, "next": what_next(now, row), "do": what_to_do(row)}
+    rest = now.ledger.outstanding.of_file(row.id)
+    beside = {
+        "source": {"state": rest.aftermath, "detail": rest.aftermath_detail},
+        "rules": rules_text(now, row),
+        "actions": [asdict(action) for action in now.ledger.outstanding.actions("uploaded", row.id)],
+    }
+    return row.as_dict() | beside | {"history": history, "next": what_next(now, row), "do": what_to_do(row)}
 
 
 # --- for people -------------------------------------------------------------------------------------------------------
+
+_SOURCE = {"pending": "to be dealt with as the folder has it: ", "done": "", "left": ""}
 
 
 def _tell(out: Page, now: Situation, rows: list[FileRow]) -> None:
@@ -112,8 +123,8 @@ def _tell(out: Page, now: Situation, rows: list[FileRow]) -> None:
         out.say(f"  next      {what_next(now, row)}")
         if do := what_to_do(row):
             out.say(f"  do        {do}")
-    if changed := _changed(rows):
-        out.say(f"\n{changed}")
+    for line in filter(None, (_on_disk(now, rows), loose(now, rows[0].path))):
+        out.say(f"\n{line}")
 
 
 def _facts(out: Page, now: Situation, row: FileRow) -> Iterator[str]:
@@ -128,54 +139,21 @@ def _facts(out: Page, now: Situation, row: FileRow) -> Iterator[str]:
     if row.hash:
         yield f"  sha256    {row.hash}"
     yield f"  folder    {row.folder}" + ("" if now.root(row.folder) else ", which is no longer configured")
+    rest = now.ledger.outstanding.of_file(row.id)
+    if rest.aftermath:
+        yield f"  source    {_SOURCE[rest.aftermath]}{name_text(rest.aftermath_detail or '')}".rstrip(": ")
+    if rules := rules_text(now, row):
+        yield f"  rules     {rules}"
 
 
-def _changed(rows: list[FileRow]) -> str:
+def _on_disk(now: Situation, rows: list[FileRow]) -> str:
     """What lies there now need not be one of the versions that the ledger knows."""
     try:
         status = os.lstat(rows[0].path)
     except OSError as error:
+        if any(now.ledger.outstanding.of_file(row.id).aftermath == "done" for row in rows):
+            return ""  # it was said what became of it
         return f"on disk: {(error.strerror or str(error)).lower()}"
     if any((row.size, row.mtime_ns) == (status.st_size, status.st_mtime_ns) for row in rows):
         return ""
     return "on disk: changed since; the new version gets a row of its own once it holds still"
-
-
-# --- what happens next ------------------------------------------------------------------------------------------------
-
-
-def what_next(now: Situation, row: FileRow) -> str:
-    """What layerwatch will do about this row, and when."""
-    match row.status:
-        case File.QUEUED:
-            return _next_of_queued(now, row)
-        case File.UPLOADING if now.pid is not None:
-            return f"it is being uploaded: {size_text(row.bytes_sent)} of {size_text(row.size)} are stored"
-        case File.UPLOADING:
-            return f"it was interrupted; the next `layerwatch run` goes on from {size_text(row.bytes_sent)}"
-        case File.UPLOADED:
-            return "nothing: it is done"
-        case File.FAILED:
-            return "nothing by itself: it is given up until somebody retries it, or the file changes"
-    return "nothing, unless the file changes"
-
-
-def what_to_do(row: FileRow) -> str:
-    """What a person can do about the row's error; empty where there is none, or it is past."""
-    return "" if row.status in (File.UPLOADING, File.UPLOADED) else advice(row.error_code)
-
-
-def _next_of_queued(now: Situation, row: FileRow) -> str:
-    facts = now.facts.get(row.folder)
-    if now.pid is None:
-        return "it waits for the next `layerwatch run`"
-    if facts is None:
-        return f"it waits: the daemon does not know folder {row.folder}"
-    if facts.state in ("away", "unreadable"):
-        return f"it waits for its folder, which is {facts.state}: {name_text(facts.detail)}"
-    if now.hold:
-        return f"it waits, as everything does: {name_text(str(now.hold.get('message')))}"
-    if row.next_attempt_at and until(row.next_attempt_at) != "now":
-        number = f"attempt {row.attempts + 1} of {now.settings.upload.max_attempts}"
-        return f"{number} {until(row.next_attempt_at)}, at {clock(row.next_attempt_at)}"
-    return "it is uploaded as soon as an uploader is free"

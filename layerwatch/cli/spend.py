@@ -13,8 +13,9 @@ import click
 
 from layerwatch.cli import options
 from layerwatch.cli.generations import units
+from layerwatch.cli.paging import paged
 from layerwatch.cli.situation import Situation
-from layerwatch.cli.tables import GAP, Page, columns, emit, page
+from layerwatch.cli.tables import GAP, Page, columns, emit
 from layerwatch.ledger import Spend, day_after, iso
 from layerwatch.notices import name_text
 
@@ -61,7 +62,8 @@ def command(config: str | None, as_json: bool, since: date | None, as_csv: bool)
         elif as_csv:
             click.echo(_csv(rows), nl=False)
         else:
-            _tell(page(), now, rows)
+            with paged() as out:
+                _tell(out, now, rows)
 
 
 def today(now: Situation) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """`layerwatch status`: what is going on, and what waits for what. Reads only, whether a daemon runs or not."""
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,30 +10,54 @@ from layerwatch.advice import advice
 from layerwatch.cli import generating, options
 from layerwatch.cli.situation import Situation
 from layerwatch.cli.tables import COLOURS, Page, age, ago, emit, page, until
-from layerwatch.ledger import FileRow
+from layerwatch.ledger import FileRow, iso
 from layerwatch.notices import name_text, size_text
 from layerwatch.states import File
 
 MOST = 10  # of what waits, and of what is in trouble
 LITTLE_BYTES = 16 * 1024 * 1024
+EVERY_S, SHORTEST_S, LONGEST_S = 2.0, 0.1, 86_400.0
+
+
+def _every(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    if value is not None and not SHORTEST_S <= value <= LONGEST_S:  # also what is no number at all
+        raise click.BadParameter(f"{value:g} is not from {SHORTEST_S:g} to {LONGEST_S:g} seconds", ctx, param)
+    return value
 
 
 @click.command("status")
 @options.config
 @options.as_json
-def command(config: str | None, as_json: bool) -> None:
-    """What is going on: counts, what is in flight, what waits and why."""
+@click.option("--watch", is_flag=True, help="Again and again, until Ctrl-C; with --json one document a line.")
+@click.option(
+    "--every", type=float, callback=_every, metavar="SECONDS", help=f"With --watch: how often [default: {EVERY_S:g}]."
+)
+def command(config: str | None, as_json: bool, watch: bool, every: float | None) -> None:
+    """What is going on: counts, what is in flight, what waits and why.
+
+    --watch keeps it on the screen, as much of it as there is room for, and goes on when the daemon ends or starts.
+    """
+    from layerwatch.cli import watching
     from layerwatch.cli.situation import situation
 
+    if every is not None and not watch:
+        raise click.UsageError("--every goes with --watch")
+    if watch:
+        watching.watch(config, EVERY_S if every is None else every, as_json=as_json)
+        return
     with situation(config) as now:
         if as_json:
             emit(document(now))
             return
         out = page()
-        parts = (_daemon, _counts, generating.counts, _folders, _in_flight, _queue, generating.sections)
-        for part in parts:
-            for line in part(out, now):
-                out.say(line)
+        for line in lines(out, now):
+            out.say(line)
+
+
+def lines(out: Page, now: Situation) -> Iterator[str]:
+    """All of it, for people."""
+    for part in (_daemon, _counts, generating.counts, _folders, _in_flight, _queue, generating.sections):
+        yield from part(out, now)
 
 
 def document(now: Situation) -> dict[str, Any]:
@@ -40,6 +65,7 @@ def document(now: Situation) -> dict[str, Any]:
     reports = now.ledger.reports
     oldest = reports.oldest_queued()
     return {
+        "at": iso(time.time()),
         "daemon": {"running": now.pid is not None, "pid": now.pid, **_about(now)},
         "hold": now.hold,
         "free_bytes": now.free_bytes,

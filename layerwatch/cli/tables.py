@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -30,18 +30,25 @@ COLOURS = {
 
 @dataclass(frozen=True)
 class Page:
-    """Where lines for people go. `width` in columns; None where it is no terminal: nothing is cut there."""
+    """Where lines for people go. `width` in columns; None where it is no terminal: nothing is cut there. `to` takes
+    the lines instead of the stream."""
 
     err: bool = False
     width: int | None = None
     coloured: bool = False
+    to: Callable[[str], None] | None = None
 
     def say(self, line: str = "") -> None:
-        """One line; what the terminal's encoding does not know is escaped."""
+        """One line, as `safe` has it."""
+        if self.to is not None:
+            self.to(self.safe(line))
+        else:
+            click.echo(self.safe(line), err=self.err, color=self.coloured)
+
+    def safe(self, line: str) -> str:
+        """`line` without secrets; what the terminal's encoding does not know is escaped."""
         encoding = (sys.stderr if self.err else sys.stdout).encoding or "utf-8"
-        click.echo(
-            redact(line).encode(encoding, "backslashreplace").decode(encoding), err=self.err, color=self.coloured
-        )
+        return redact(line).encode(encoding, "backslashreplace").decode(encoding)
 
     def paint(self, text: str, colour: str | None = None, *, bold: bool = False) -> str:
         return click.style(text, fg=colour, bold=bold or None) if self.coloured else text
@@ -56,9 +63,14 @@ def page(*, err: bool = False) -> Page:
     stream = sys.stderr if err else sys.stdout
     if not stream.isatty():
         return Page(err)
-    coloured = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    coloured = not os.environ.get("NO_COLOR") and not is_dumb()
     # A terminal that does not know how wide it is says 0.
     return Page(err, os.get_terminal_size(stream.fileno()).columns or 80, coloured)
+
+
+def is_dumb() -> bool:
+    """Whether the terminal only takes lines."""
+    return os.environ.get("TERM", "dumb") in ("dumb", "unknown", "")
 
 
 def emit(document: dict[str, Any]) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 
+from layerwatch.cli.pushing import loose, put_off
 from layerwatch.cli.situation import Situation
-from layerwatch.cli.tables import age, ago, span
+from layerwatch.cli.tables import ago, span
 from layerwatch.config import Folder
 from layerwatch.ignore import Selection
 from layerwatch.notices import name_text
@@ -25,17 +26,22 @@ class Answer:
 
 
 def places(now: Situation, given: str) -> list[str]:
-    """The absolute paths that `given` may mean: as it stands, with its links resolved, or below a folder's name."""
+    """The absolute paths that `given` may mean: as it stands, with its links resolved, below a folder's name, or, as
+    `push` has it, what it is a link to."""
     path = os.path.abspath(given)
     resolved = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
     name, _, rest = given.partition("/")
     root = now.root(name) if rest else None
     below = [os.path.join(root, os.path.normpath(rest))] if root else []
-    return list(dict.fromkeys([path, resolved, *below]))
+    return list(dict.fromkeys([path, resolved, *below, os.path.realpath(path)]))
 
 
 def why_not(now: Situation, paths: list[str]) -> Answer:
     """The first thing that keeps the file at one of these paths out of the ledger."""
+    for path in paths:
+        if pushed := loose(now, path):
+            folder = _folder_of(now, path)
+            return Answer(path, folder.name if folder else None, pushed)
     found = next(((folder, path) for path in paths if (folder := _folder_of(now, path))), None)
     if found is None:
         return _elsewhere(now, paths[0])
@@ -112,11 +118,12 @@ def _of_daemon(now: Situation, folder: Folder, path: str) -> Iterator[str]:
     quiet_s = _quiet_s(path)
     if quiet_s is None:
         return
+    reason = put_off(now, path)
     if now.pid is None:
-        yield "no daemon runs: it is found by the scan that `layerwatch run` begins with"
-    for item in now.ledger.reports.candidates():
-        if item["path"] == path:
-            yield f"it waits: {name_text(item['reason'])}, for {age(item['since'])} now"
+        last = f"; the last one put it off: {reason}" if reason else ""
+        yield f"no daemon runs: it is found by the scan that `layerwatch run` begins with{last}"
+    if reason:
+        yield f"it waits: {reason}"
     facts = now.facts.get(folder.name)
     if facts is None:
         yield f"the daemon that runs does not know folder {folder.name}: restart it"

@@ -16,6 +16,7 @@ from layerwatch.locate import CONFIG_VARIABLE
 
 PREFIX = "LAYERWATCH_"
 WORKSPACE = "LAYER_WORKSPACE_ID"
+_NO_SETTINGS = {CONFIG_VARIABLE, "LAYERWATCH_PAGER"}  # read elsewhere
 _LISTS = {"folders"}
 # What a command of `on_uploaded` and `on_complete` is told: it may well call layerwatch itself.
 _FACTS = {
@@ -55,7 +56,7 @@ def with_workspace(values: dict[str, Any], variables: Mapping[Loc, str]) -> tupl
 
 def _variables() -> Iterator[tuple[Loc, str]]:
     for name, value in os.environ.items():
-        if value and name.upper().startswith(PREFIX) and name.upper() != CONFIG_VARIABLE:
+        if value and name.upper().startswith(PREFIX) and name.upper() not in _NO_SETTINGS:
             yield tuple(name[len(PREFIX) :].lower().split("__")), name
 
 

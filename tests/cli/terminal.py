@@ -15,11 +15,13 @@ from types import TracebackType
 from typing import Self
 
 PATIENCE_S = 60.0
+ENVIRONMENT = {"TERM": "xterm-256color", "LANG": "C.UTF-8", "PYTHONWARNINGS": "error", "PAGER": "cat"}
 _PIECE = re.compile(r"\x1b\[([0-9;?]*)([A-Za-z])|(\r)|(\n)|([^\x1b\r\n]+)")
 
 
 class Terminal:
-    """A process on a pseudo terminal of its own, with stdin, stdout and stderr on it."""
+    """A process on a pseudo terminal of its own, with stdin, stdout and stderr on it: layerwatch's, or another
+    program's."""
 
     def __init__(
         self,
@@ -28,17 +30,18 @@ class Terminal:
         *,
         columns: int = 80,
         lines: int = 24,
+        program: str = "",
     ) -> None:
         self._master, slave = pty.openpty()
         self.resize(columns, lines)
         self.settings = termios.tcgetattr(self._master)
         self.written = b""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "layerwatch", *arguments],
+            [*([program] if program else [sys.executable, "-m", "layerwatch"]), *arguments],
             stdin=slave,
             stdout=slave,
             stderr=slave,
-            env={"TERM": "xterm-256color", "LANG": "C.UTF-8", "PYTHONWARNINGS": "error", **(environment or {})},
+            env={**ENVIRONMENT, **(environment or {})},
             start_new_session=True,
         )
         os.close(slave)
@@ -58,6 +61,10 @@ class Terminal:
         while not all(word.encode() in self.written for word in words):
             assert time.monotonic() < deadline, f"waited for {words} in vain: {self.text}"
             assert self._read(deadline), f"ended without {words}: {self.text}"
+
+    def read_on(self) -> bool:
+        """Wait for what it writes next; False once it has ended."""
+        return self._read(time.monotonic() + PATIENCE_S)
 
     def end(self) -> int:
         """Read on until it ends; its exit code."""

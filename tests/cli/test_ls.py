@@ -1,5 +1,7 @@
 """`layerwatch ls`: the ledger's rows, on a terminal and for scripts."""
 
+import csv
+import io
 import json
 import os
 
@@ -150,3 +152,71 @@ def test_a_terminal_gets_fifty_rows_at_most_and_a_script_all(place: Place, ledge
         terminal.end()
     assert "only the latest 50 are shown" in terminal.text
     assert len(json.loads(place.call("ls", "--json").stdout)["files"]) == 63
+
+
+# --- for spreadsheets -------------------------------------------------------------------------------------------------
+
+
+def sheet(place: Place, *arguments: str) -> list[dict[str, str]]:
+    result = place.call("ls", "--csv", *arguments)
+    assert result.exit_code == 0, result.output
+    return list(csv.DictReader(io.StringIO(result.stdout_bytes.decode(), newline="")))
+
+
+@pytest.mark.usefixtures("_filled")
+def test_csv_has_what_json_has(place: Place) -> None:
+    files = place.told("ls")["files"]
+    rows = sheet(place)
+    assert [row.keys() for row in rows] == [file.keys() for file in files]
+    for row, file in zip(rows[1:], files[1:], strict=True):
+        assert row == {name: "" if value is None else str(value) for name, value in file.items()}
+    # Bytes that are not UTF-8 are escaped as JSON does it, all else is there as it is: line ends, escapes and all.
+    assert rows[0]["path"] == files[0]["path"].replace("\udcff", "\\udcff")
+
+
+@pytest.mark.usefixtures("_filled")
+def test_csv_is_as_rfc_4180_has_it(place: Place, ledger: Ledger) -> None:
+    place.record(ledger, 'a "quoted", name.png', b"c")
+    head, line, *_ = place.call("ls", "--csv", "--status", "queued").stdout_bytes.split(b"\r\n")
+    assert head.startswith(b"id,folder,path,size,")
+    assert b'/a ""quoted"", name.png",1,' in line
+
+
+def test_csv_of_generations(place: Place, ledger: Ledger) -> None:
+    place.complete(ledger, saved=False)
+    (generation,) = place.told("ls", "--generations")["generations"]
+    (row,) = sheet(place, "--generations")
+    assert json.loads(row["outputs"]) == generation["outputs"]
+    assert float(row["price"]) == generation["price"] == 8.0
+    assert "SECRET" not in place.call("ls", "--csv", "--generations").output
+
+
+@pytest.mark.usefixtures("ledger")
+def test_csv_of_nothing_is_its_head(place: Place) -> None:
+    result = place.call("ls", "--csv")
+    assert result.stdout_bytes.startswith(b"id,folder,path,")
+    assert result.stdout_bytes.endswith(b"\r\n")
+    assert result.stdout_bytes.count(b"\r\n") == 1
+
+
+def test_a_spreadsheet_executes_nothing_of_it(place: Place, ledger: Ledger) -> None:
+    place.refuse(ledger, "a.txt", message='=HYPERLINK("http://evil.example")')
+    (row,) = sheet(place)
+    assert row["error"] == '\'=HYPERLINK("http://evil.example")'
+    assert row["path"] == os.path.join(place.root, "a.txt")
+
+
+@pytest.mark.usefixtures("_filled")
+def test_csv_is_limited_only_when_that_is_asked_for_and_steers_no_terminal(place: Place, ledger: Ledger) -> None:
+    for number in range(60):
+        place.record(ledger, f"many/{number}.png", b"%d" % number)
+    assert len(sheet(place, "--limit", "2")) == 2
+    with Terminal(["ls", "--csv", "-c", str(place.config)]) as terminal:
+        assert terminal.end() == 0
+    assert terminal.text.count("\n") == 1 + 63
+    assert "\x1b" not in terminal.text
+
+
+@pytest.mark.usefixtures("ledger")
+def test_csv_or_json(place: Place) -> None:
+    assert place.call("ls", "--csv", "--json").exit_code == 2

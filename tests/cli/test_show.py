@@ -1,5 +1,6 @@
 """`layerwatch show`: a file's whole story, and why a file has none."""
 
+import hashlib
 import json
 import os
 import time
@@ -9,9 +10,11 @@ from typing import Any
 import pytest
 
 from layerwatch.errors import Code
-from layerwatch.ledger import FolderState, Ledger
+from layerwatch.ledger import FolderState, Ledger, Version
+from layerwatch.source import Digest, identity
+from layerwatch.states import Event
 
-from .conftest import HOSTILE, SECRET, Place
+from .conftest import HOSTILE, RULE, SECRET, Place
 
 
 def shown(place: Place, *arguments: str) -> Any:
@@ -260,3 +263,138 @@ def test_the_daemon_has_not_come_to_it(place: Place) -> None:
 def test_a_refused_file_tells_its_reason_as_a_row(place: Place, ledger: Ledger) -> None:
     place.refuse(ledger, "empty.png", Code.EMPTY, "the file is empty")
     assert "error     empty: the file is empty" in place.said("show", "concepts/empty.png")
+
+
+# --- files that were pushed -------------------------------------------------------------------------------------------
+
+
+def push(place: Place, ledger: Ledger, path: str, folder: str | None = None, ago_s: float = 120.0) -> None:
+    ledger.pushes.add([path], folder, time.time() - ago_s)
+
+
+def refuse_pushes(ledger: Ledger, code: Code = Code.VANISHED, message: str = "the file is\x07 gone") -> None:
+    for each in ledger.pushes.untaken(0, 9):
+        ledger.pushes.refused(each, code, message, time.time())
+
+
+def test_a_push_that_nobody_has_taken(place: Place, ledger: Ledger, tmp_path: Path) -> None:
+    outside = tmp_path / HOSTILE
+    outside.write_bytes(b"a")
+    push(place, ledger, str(outside), "textures")
+    said = reason(place, str(outside))
+    assert said == (
+        "it was pushed for folder textures 2 min ago, and not taken yet: no daemon runs;"
+        " the next `layerwatch run` takes it"
+    )
+    lock = place.runs()
+    assert reason(place, str(outside)).endswith("not taken yet: the daemon comes to it in a moment")
+    place.config.write_text(place.config.read_text().replace('"textures"', '"renamed"'))
+    (place.home / "renamed").mkdir()
+    assert reason(place, str(outside)).endswith("its folder is no longer configured, so it will be refused")
+    lock.release()
+    ((row,), told) = shown(place, str(outside))["pushes"], shown(place, str(outside))
+    assert (row["id"], row["folder"], row["taken_at"], row["file"]) == (1, "textures", None, None)
+    assert told["reason"].startswith("it was pushed for folder textures")
+
+
+def test_a_push_that_waits_says_for_what(place: Place, ledger: Ledger) -> None:
+    path = place.waits(ledger, "cut.png")
+    push(place, ledger, path)
+    lock = place.runs()
+    assert reason(place, path) == (
+        "it was pushed 2 min ago, and not taken yet: it waits: PNG ends before its IEND chunk, for 3 min now"
+    )
+    lock.release()
+
+
+def test_a_push_that_was_refused(place: Place, ledger: Ledger) -> None:
+    push(place, ledger, f"{place.root}/gone.png")
+    refuse_pushes(ledger)
+    said = reason(place, "concepts/gone.png")
+    assert said == (
+        "it was pushed 2 min ago, and refused (vanished): the file is\\x07 gone; push it again once that is right"
+    )
+
+
+def test_a_push_of_another_version_is_told_beside_the_row(place: Place, ledger: Ledger, tmp_path: Path) -> None:
+    place.record(ledger, "a.png")
+    path = f"{place.root}/a.png"
+    assert shown(place, "1")["pushes"] == []
+    push(place, ledger, path)
+    link = tmp_path / "link.png"
+    link.symlink_to(path)
+    for given in ("1", path, str(link)):
+        assert "it was pushed 2 min ago, and not taken yet" in place.said("show", given)
+    refuse_pushes(ledger)
+    assert "refused (vanished)" in place.said("show", "1")
+    push(place, ledger, path, ago_s=0)
+    ledger.pushes.taken([(ledger.pushes.untaken(0, 1)[0], version(path))], time.time())
+    assert "pushed" not in place.said("show", "1")
+    assert [each["file"] for each in shown(place, "1")["pushes"]] == [1, None]
+
+
+def version(path: str, content: bytes = b"a") -> Version:
+    digest = Digest(hashlib.sha256(content).hexdigest(), 0)
+    return Version("concepts", path, identity(os.lstat(path)), "image/png", digest)
+
+
+# --- what is still to come of an uploaded file ------------------------------------------------------------------------
+
+
+def test_what_becomes_of_the_source(place: Place, ledger: Ledger) -> None:
+    place.record(ledger, "a.png")
+    upload = place.claim(ledger)
+    ledger.files.uploaded(
+        upload, Event.STORED, time.time(), file_id="f", workspace_id="w", verified="crc32c", aftermath=True
+    )
+    assert "its source is dealt with as the folder has it, by the next `layerwatch run`" in place.said("show", "1")
+    job = ledger.finishing.claim("claim", time.time())
+    assert job is not None
+    os.unlink(f"{place.root}/a.png")
+    ledger.finishing.finished(job, done=True, detail="moved to /else\x1bwhere/a.png", code=None, now=time.time())
+    said = place.said("show", "1")
+    assert "  source    moved to /else\\x1bwhere/a.png" in said
+    assert "no such file" not in said
+    assert "next      nothing: it is done" in said
+    assert shown(place, "1")["files"][0]["source"] == {"state": "done", "detail": "moved to /else\x1bwhere/a.png"}
+
+
+def test_a_command_that_did_not_succeed(place: Place, ledger: Ledger) -> None:
+    place.record(ledger, "a.png")
+    job = place.claim(ledger)
+    ledger.files.uploaded(
+        job, Event.STORED, time.time(), file_id="f", workspace_id="w", verified="crc32c", rule_key=None, deliver=True
+    )
+    lock = place.runs()
+    assert "next      its command or webhook is called now" in place.said("show", "1")
+    delivery = ledger.deliveries.claim("claim", time.time() + 1)
+    assert delivery is not None
+    ledger.deliveries.again(delivery, time.time() + 299, "exit\x07 code 3", time.time())
+    assert "next      its command or webhook is called again in 5 min: exit\\x07 code 3" in place.said("show", "1")
+    delivery = ledger.deliveries.claim("claim", time.time() + 300)
+    assert delivery is not None
+    ledger.deliveries.ended(delivery, time.time(), done=False, detail="exit code 4")
+    assert "its command or webhook is given up: exit code 4" in place.said("show", "1")
+    assert [each["status"] for each in shown(place, "1")["files"][0]["actions"]] == ["failed"]
+    lock.release()
+
+
+def test_why_no_rule_fired(place: Place, ledger: Ledger) -> None:
+    place.configure(RULE.replace("*.png", "{shot}_beauty.png"))
+    place.record(ledger, "a.png")
+    place.upload(ledger)
+    place.record(ledger, "b_beauty.png", b"b")
+    place.upload(ledger, rule_key="b_beauty.png")
+    place.input(ledger, "c_beauty.png")
+    none, pending, later = (shown(place, str(id_))["files"][0]["rules"] for id_ in (1, 2, 3))
+    assert none == "none of folder concepts is for a file of this name"
+    assert pending == "restyle: not looked at yet"
+    assert later.startswith("restyle: not fired, for a rule is for what comes after it; `layerwatch retry --again`")
+    assert "  rules     none of folder concepts" in place.said("show", "1")
+    assert "its rules are looked at" in place.said("show", "2")
+    place.configure(RULE)
+    id_ = place.complete(ledger, "d.png")
+    assert shown(place, "concepts/d.png")["files"][0]["rules"] == ""
+    assert f"g{id_}: complete" in place.said("show", "concepts/d.png")
+    place.configure()
+    assert "  rules" not in place.said("show", "1")

@@ -64,7 +64,7 @@ def test_json_has_all_of_it_under_the_ledgers_names(place: Place, ledger: Ledger
     waiting = place.waits(ledger, "cut" + HOSTILE)
     told = place.told("status")
     assert told.keys() == {
-        "daemon", "hold", "free_bytes", "clock", "counts", "folders", "in_flight", "oldest_queued", "candidates",
+        "at", "daemon", "hold", "free_bytes", "clock", "counts", "folders", "in_flight", "oldest_queued", "candidates",
         "troubled", "failed", "generations", "waiting", "blocked", "unknown", "running", "failed_generations",
         "spend_today", "deliveries",
     }  # fmt: skip
