@@ -14,6 +14,7 @@ import pytest
 from layerwatch import __version__
 
 TOP = Path(__file__).parent.parent
+WEB = TOP / "layerwatch" / "web"
 TOOLS = Path(sys.executable).parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
@@ -105,8 +106,10 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     info = f"layerwatch-{__version__}.dist-info"
     held = {name for name in names if not name.startswith(f"{info}/")}
     sources = {str(path.relative_to(TOP)) for path in (TOP / "layerwatch").rglob("*.py")}
-    assert held - sources == {"layerwatch/config.example.toml", "layerwatch/py.typed"}
-    assert sources - held == set()
+    page = {str(each.relative_to(TOP)) for part in ("templates", "static") for each in (WEB / part).iterdir()}
+    assert {"layerwatch/web/templates/page.html", "layerwatch/web/static/page.js"} <= page
+    assert held - sources == {"layerwatch/config.example.toml", "layerwatch/py.typed"} | page
+    assert (sources | page) - held == set()
     assert example == (TOP / "config.example.toml").read_bytes()
     assert {f"{info}/licenses/LICENSE", f"{info}/entry_points.txt"} <= names
 

@@ -53,14 +53,15 @@ class StatusPage:
     def take(self, settings: Settings) -> None:
         """Serve it as this configuration, which counts from now on, says."""
         http = settings.http
-        if http.address != self._address:
+        is_elsewhere = http.address != self._address
+        if is_elsewhere:
             self.close()
             self._server, self._next, self._address = self._next, None, http.address
-            if self._server:
-                threading.Thread(target=self._server.serve, name="page", daemon=True).start()
         if self._server:
             token = http.token()
             self._server.admit(token.get_secret_value() if token else None, http.hosts)
+            if is_elsewhere:
+                threading.Thread(target=self._server.serve, name="page", daemon=True).start()
 
     def close(self) -> None:
         if self._server:
