@@ -209,12 +209,9 @@ class Pipeline:
         took_s = tools.monotonic() - flight.since
         reused = event is Event.REUSED
         how = "same bytes as before" if reused else f"{size_text(job.identity.size)} in {took_s:.1f} s"
-        facts = {"file_id": file_id, "seconds": took_s, "reused": reused, **self._waited(job)}
+        waited_s = None if job.seen_at is None else round(max(tools.wall() - job.seen_at, 0.0), 3)
+        facts = {"file_id": file_id, "seconds": took_s, "reused": reused, "waited_s": waited_s}
         self._tell("uploaded", job, f"uploaded, {how}, file_id {file_id}", INFO, **facts)
-
-    def _waited(self, job: Job) -> dict[str, float]:
-        """How long it lay there until now, where that is known."""
-        return {} if job.seen_at is None else {"waited_s": round(max(self._tools.wall() - job.seen_at, 0.0), 3)}
 
     def _faulted(self, job: Job, error: JobError) -> None:
         shared, now = self._shared, self._tools.wall()

@@ -154,8 +154,8 @@ def _record(ledger: str, paths: Sequence[str], folder: str | None) -> Recorded:
         raise NotPlain
     connection = sqlite3.connect(ledger, timeout=BUSY_S, isolation_level=None)
     try:
-        # As `ledger.connecting` has it: a power cut must not forget what a hook was told is recorded, and only the daemon
-        # checkpoints while others write.
+        # As `ledger.connecting` has it: a power cut must not forget what a hook was told is recorded, and only the
+        # daemon checkpoints while others write.
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
         connection.execute("BEGIN IMMEDIATE")
