@@ -33,10 +33,12 @@ from layerwatch.pacing import Gate, Pass
 from layerwatch.recording import insist
 from layerwatch.redact import redact
 from layerwatch.rules import key_of
+from layerwatch.source import BLOCK
 from layerwatch.stages import Ties, Tools, Uploaded, upload
 from layerwatch.states import Event, judge
 
 FINISH_RETRY_S = 60.0
+REQUESTS = 3.0  # of an upload, beside its blocks
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Shared:
     tell: Tell
     max_attempts: int
     workspace_id: str
+    worked: Callable[[float], None] = lambda _: None  # so many requests, or blocks of a file, were got done
+    refused: Callable[[], None] = lambda: None  # the server says that it is too much
     pushes: range | None = None  # nothing but what was pushed under these numbers
 
 
@@ -105,6 +109,7 @@ class Pipeline:
             outcome = self._run(job, flight)
             self._mind_the_gate(outcome, given)
             self._insist(partial(self._record, job, outcome, flight))
+            self._shared.worked(REQUESTS)
         finally:
             flights.pop(job.id, None)
         if isinstance(outcome, Uploaded | Twin) and self._shared.policy(job.folder).wanted:
@@ -113,6 +118,8 @@ class Pipeline:
     def _mind_the_gate(self, outcome: _Outcome, given: Pass | None) -> None:
         """What this job has found out for all. One that went on without leave has found out nothing about Layer."""
         gate, tell, now = self._shared.gate, self._shared.tell, self._tools.monotonic()
+        if isinstance(outcome, JobError) and outcome.code is Code.RATE_LIMITED:
+            self._shared.refused()
         match outcome:
             case ApiDown():
                 before, hold = gate.hold, gate.down(given or Pass(now, probe=False), outcome, now)
@@ -135,7 +142,7 @@ class Pipeline:
         ties = Ties(
             save_session=lambda session: self._save_session(job, session),
             save_progress=lambda sent: self._save_progress(job, sent),
-            sending=lambda sent: setattr(flight, "sent", sent),
+            sending=partial(self._sending, flight),
         )
         try:
             return upload(job, self._shared.root(job.folder), self._tools, ties)
@@ -145,6 +152,11 @@ class Pipeline:
             return Stopped()
         except Exception as error:  # noqa: BLE001  the one broad net: a bug of ours must not take other people's files with it
             return _fault(error)
+
+    def _sending(self, flight: Flight, sent: int) -> None:
+        if sent > flight.sent:
+            self._shared.worked((sent - flight.sent) / BLOCK)
+        flight.sent = sent
 
     def _save_session(self, job: Job, session: Session) -> None:
         self._files.save_session(job, session)

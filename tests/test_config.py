@@ -255,9 +255,9 @@ BAD = [
     (RULE + "budget = {dayly = 1}", "folders[0].rules[0].budget.dayly", "unknown key", "'daily'"),
     (RULE + "with_ = {}", "folders[0].rules[0].with_", "unknown key", "'with'"),
     # wrong types
-    ("[upload]\nworkers = true\n" + FOLDER, "upload.workers", "not a whole number", "such as 4"),
-    ("[upload]\nworkers = 4.5\n" + FOLDER, "upload.workers", "not a whole number", "such as 4"),
-    ('[upload]\nworkers = "auto"\n' + FOLDER, "upload.workers", "not a whole number", "such as 4"),
+    ("[upload]\nworkers = true\n" + FOLDER, "upload.workers", "neither a whole number nor auto", "such as 4"),
+    ("[upload]\nworkers = 4.5\n" + FOLDER, "upload.workers", "neither a whole number nor auto", "such as 4"),
+    ('[upload]\nworkers = "all"\n' + FOLDER, "upload.workers", "neither a whole number nor auto", '"auto"'),
     ("upload = 3\n" + FOLDER, "upload", "must be a table", "[heading]"),
     ('[folders]\nname = "a"\npath = "/srv"', "folders", "must be a list", "square brackets"),
     (FOLDER + 'recursive = "yes"', "folders[0].recursive", "must be true or false", "without quotes"),

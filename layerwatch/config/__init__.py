@@ -19,8 +19,10 @@ from layerwatch.config.settings import (
     Upload,
     Watch,
 )
+from layerwatch.config.values import AUTO
 
 __all__ = [
+    "AUTO",
     "PUSHED",
     "Action",
     "AfterUpload",

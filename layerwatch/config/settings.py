@@ -69,7 +69,7 @@ class Ledger(Table):
 
 
 class Upload(Table):
-    workers: values.Workers = 4
+    workers: values.Workers = values.AUTO
     chunk_size: values.ChunkSize = 8 * MIB
     max_file_size: values.Size = 64 * MIB
     max_attempts: values.Attempts = 8

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable
-from typing import Annotated, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator
 
@@ -51,10 +51,16 @@ def _chunk(value: int) -> int:
     return value
 
 
-def _workers(value: int) -> int:
-    if not 1 <= value <= 64:
-        raise Fault("must be from 1 to 64: each worker is a thread with its own connection", "write for example 4")
-    return value
+def _workers(value: object) -> object:
+    if value == AUTO:
+        return value
+    try:
+        number = whole(value)
+    except Fault:
+        raise Fault("is neither a whole number nor auto", 'write a plain number such as 4, or "auto"') from None
+    if not 1 <= number <= 64:
+        raise Fault('must be from 1 to 64, or "auto": each worker has a connection of its own', "write for example 4")
+    return number
 
 
 def name(value: str) -> str:
@@ -139,7 +145,8 @@ Interval = Annotated[
     BeforeValidator(units.duration),
     AfterValidator(at_least(1.0, "is less than a second: the disk would never rest", 'write "1s" or more')),
 ]
-Workers = Annotated[int, BeforeValidator(whole), AfterValidator(_workers)]
+AUTO: Final = "auto"
+Workers = Annotated[int | Literal["auto"], BeforeValidator(_workers)]
 Attempts = Annotated[
     int,
     BeforeValidator(whole),

@@ -18,7 +18,7 @@ from functools import partial
 
 from layerwatch.api import Assets, Layer, Storage, Webhook, tls_context
 from layerwatch.board import Board
-from layerwatch.config import PUSHED, Folder, Settings
+from layerwatch.config import AUTO, PUSHED, Folder, Settings
 from layerwatch.daemon.doorbell import Doorbell
 from layerwatch.daemon.roster import Post
 from layerwatch.delivering import Courier
@@ -36,6 +36,7 @@ from layerwatch.pushed import Desk, Pushed
 from layerwatch.runner import Runner
 from layerwatch.site import why_no_input
 from layerwatch.stages import Tools
+from layerwatch.tuning import MOST, Tuner
 from layerwatch.watch import Watch
 from layerwatch.workbench import Kit, Site
 
@@ -72,6 +73,8 @@ class Crew:
         self.gate = Gate(threading.Lock())
         self._bandwidth = Bandwidth(self.settings.upload.max_bandwidth, threading.Lock())
         self._tls = tls_context()
+        self.tuner = _tuner(self.settings)
+        self._benches = Doorbell()  # for the uploaders that are not wanted now
         self._paths: dict[str, str] = {}
         self._configured: dict[str, Folder] = {}
         self.take(self.settings)
@@ -80,6 +83,8 @@ class Crew:
         """Go by this configuration from now on; `posts` says who works on it."""
         if settings.api != self.settings.api:
             self.gate.reopen()  # it was closed to the old credentials
+        if settings.upload.workers != self.settings.upload.workers:
+            self.tuner = _tuner(settings)
         self._bandwidth.rate = settings.upload.max_bandwidth
         # Those of folders that are no longer configured stay known to whoever has a file of theirs in hand.
         self._paths |= {folder.name: folder.path for folder in settings.folders}
@@ -89,6 +94,7 @@ class Crew:
     def wake(self) -> None:
         """Let everybody look again, above all whether to leave."""
         self.doorbell.ring()
+        self._benches.ring()
         for folder in list(self.folders.values()):
             folder.wake()
 
@@ -97,9 +103,8 @@ class Crew:
         settings, folders, upload = self.settings, self.settings.folders, self.settings.upload
         yield Post("pushed", (folders, upload.max_file_size), partial(self._pushed_loop, settings))
         sending = (settings.api, upload.chunk_size, upload.max_attempts)
-        for number in range(upload.workers):
-            name = f"uploader {number + 1}"
-            yield Post(name, sending, partial(self._upload_loop, settings, name), alone=False)
+        for number in range(MOST if upload.workers == AUTO else upload.workers):
+            yield Post(f"uploader {number + 1}", sending, partial(self._upload_loop, settings, number), alone=False)
         if self.only is not None:
             return
         for folder in folders:
@@ -187,16 +192,33 @@ class Crew:
             self.pushed = Pushed(desk)
             self._loop(self.pushed.step, lambda: PUSHED_S, stopping, leave)
 
-    def _upload_loop(self, settings: Settings, name: str, leave: threading.Event) -> None:
-        with self._alive(name, self.allowance_s) as stopping, self._ledger() as ledger:
-            tools = self._tools(settings, stopping)
-            step = Pipeline(ledger, tools, self._shared(settings)).step
-            self._loop(step, partial(self._upload_idle_s, ledger), stopping, leave)
-        tools.layer.close()
-        tools.storage.close()
+    def _upload_loop(self, settings: Settings, number: int, leave: threading.Event) -> None:
+        with self._alive(f"uploader {number + 1}", self.allowance_s) as stopping:
+            if not self._wanted(number, stopping, leave):
+                return  # it was never called for, and has opened nothing
+            with self._ledger() as ledger:
+                tools = self._tools(settings, stopping)
+                pipeline = Pipeline(ledger, tools, self._shared(settings))
+
+                def step() -> bool:
+                    return self._wanted(number, stopping, leave) and pipeline.step()
+
+                self._loop(step, partial(self._upload_idle_s, ledger), stopping, leave)
+            tools.layer.close()
+            tools.storage.close()
+
+    def _wanted(self, number: int, stopping: Stopping, leave: threading.Event) -> bool:
+        """Wait until so many uploaders are of use; False when it is time to end."""
+        while not (stopping() or leave.is_set()):
+            heard = self._benches.rings
+            if number < self.tuner.limit:
+                return True
+            self._benches.wait(heard, self.allowance_s / 4)
+        return False
 
     def _upload_idle_s(self, ledger: Ledger) -> float:
         """How long an uploader with nothing to do may sleep; other processes queue files too, and cannot ring."""
+        self.tuner.idle()
         closed_s = self.gate.wait_s(time.monotonic())
         wait_s = max(_until(ledger.files.next_due()), closed_s)
         if closed_s and self.gate.lets_begun_go_on:
@@ -246,6 +268,10 @@ class Crew:
     def _why_no_input(self, folder: Folder, origin: Origin) -> str | None:
         return why_no_input(self._configured, self._root, folder, origin)
 
+    def _worked(self, units: float) -> None:
+        if self.tuner.done(units, time.monotonic()):
+            self._benches.ring()
+
     def _root(self, name: str) -> str:
         return "/" if name == PUSHED else os.path.realpath(self._paths[name])
 
@@ -276,12 +302,19 @@ class Crew:
             root=self._root,
             policy=self._policy,
             gate=self.gate,
+            worked=self._worked,
+            refused=lambda: self.tuner.refused(time.monotonic()),
             board=self.board,
             tell=self.tell,
             max_attempts=settings.upload.max_attempts,
             workspace_id=settings.workspace(),
             pushes=self.only,
         )
+
+
+def _tuner(settings: Settings) -> Tuner:
+    workers = settings.upload.workers
+    return Tuner(None if workers == AUTO else workers, threading.Lock())
 
 
 def _until(due: float | None) -> float:

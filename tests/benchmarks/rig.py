@@ -3,13 +3,14 @@
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,13 @@ WORKSPACE = "11111111-2222-3333-4444-555555555555"
 PATIENCE_S = 900.0
 
 
-def until(condition: Callable[[], Any], what: str) -> None:
+def until(condition: Callable[[], Any], what: str, every_s: float = 0.01) -> None:
+    """Wait for it. Asking costs something, too: not too often beside what is measured."""
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {PATIENCE_S:.0f} s in vain: {what}")
-        time.sleep(0.01)
+        time.sleep(every_s)
 
 
 @dataclass
@@ -43,7 +45,10 @@ class Sink:
         return dict(self._get("/report"))
 
     def stored(self) -> int:
-        return int(self.report()["stored"])
+        return int(self._get("/count")["stored"])
+
+    def received(self) -> int:
+        return int(self._get("/count")["received"])
 
     def _get(self, path: str) -> Any:
         with urllib.request.urlopen(self.base_url + path, timeout=60) as answer:
@@ -133,6 +138,14 @@ class Site:
         finally:
             process.terminate()
             process.wait(30)
+
+    def ask(self, sql: str) -> list[Any]:
+        """What any SQLite tool sees in the ledger."""
+        with closing(sqlite3.connect(self.ledger, timeout=30)) as connection:
+            return connection.execute(sql).fetchall()
+
+    def uploaded(self) -> int:
+        return int(self.ask("SELECT count(*) FROM files WHERE status = 'uploaded'")[0][0])
 
     def forget(self) -> None:
         """As new: an empty folder, no ledger."""

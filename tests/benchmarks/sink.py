@@ -48,6 +48,7 @@ class Sink:
     requests: int = 0
     stored: int = 0
     stored_bytes: int = 0
+    received: int = 0  # bytes of files, as they come
     sessions: int = 0
     first_at: float | None = None
     last_at: float | None = None
@@ -88,7 +89,10 @@ class Sink:
     def _told(self, path: bytes) -> bytes:
         if path.startswith(b"/reset"):
             self.reset(float(path.rpartition(b"=")[2]) / 1000)
-        about = self.report() if path == b"/report" else {"name": "sink", "available_creative_units": 1000}
+        tellers: dict[bytes, dict[str, Any]] = {b"/count": {"stored": self.stored, "received": self.received}}
+        if path == b"/report":
+            tellers[path] = self.report()
+        about = tellers.get(path, {"name": "sink", "available_creative_units": 1000})
         return _reply(b"200 OK", b"Content-Type: application/json\r\n", json.dumps(about).encode())
 
     def _stored(self, connection: Connection, path: bytes, now: float) -> bytes:
@@ -165,6 +169,7 @@ class Loop:
 
     def _take(self, connection: Connection, data: memoryview) -> None:
         if connection.head.startswith(b"PUT"):
+            self._sink.received += len(data)
             connection.crc = google_crc32c.extend(connection.crc, bytes(data))
         else:
             connection.body += bytes(data)

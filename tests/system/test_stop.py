@@ -50,7 +50,7 @@ def test_a_second_signal_ends_it_at_once(site: Site) -> None:
 
 def test_sigkill_twenty_times_over_a_hundred_files(site: Site) -> None:
     chunk = 256 * KIB
-    site.configure(upload='chunk_size = "256KiB"', folder='settle = "50ms"')
+    site.configure(upload='chunk_size = "256KiB"\nworkers = 4', folder='settle = "50ms"')
     site.sandbox.faults = Faults(bandwidth=3 * MIB, latency_s=0.005)
     lucky = random.Random(20)
     expected = {}

@@ -1,0 +1,192 @@
+"""What a large ledger and a large folder cost: against a small ledger, and against the bare walk."""
+
+import hashlib
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from statistics import median
+
+from layerwatch.ledger import Ledger
+from tests.benchmarks.figures import Figure, ratio, rounds
+from tests.benchmarks.rig import KIB, Sink, Site, cpu_s, files, home, sink, status, until
+
+IMPORTS = "import layerwatch.daemon, layerwatch.config, layerwatch.cli.screen, layerwatch.checkup"
+
+
+def filled(path: Path, rows: int) -> None:
+    """A ledger with so many uploaded files in a folder that is configured no more, a thousand to a directory."""
+    Ledger(str(path)).close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        names = "folder, path, dir, size, mtime_ns, inode, hash, crc32c, content_type, status, workspace_id, file_id,"
+        names += " verified, created_at, updated_at, uploaded_at, found"
+        marks = ", ".join("?" * len(names.split(",")))
+        connection.executemany(f"INSERT INTO files ({names}) VALUES ({marks})", _rows(rows))
+        connection.executemany(
+            "INSERT INTO history (item, item_id, at, event, status) VALUES ('file', ?, ?, ?, ?)", _history(rows)
+        )
+        connection.commit()
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _rows(count: int) -> Iterator[tuple[object, ...]]:
+    for number in range(count):
+        at = f"2026-01-{number % 28 + 1:02}T00:00:00.000000Z"
+        directory = f"/srv/old/{number // 1000:05}"
+        sha256 = hashlib.sha256(str(number).encode()).hexdigest()
+        yield (
+            "old", f"{directory}/{number:07}.png", directory, 1000, number, number, sha256, number, "image/png",
+            "uploaded", "w", f"f{number}", "crc32c", at, at, at, number,
+        )  # fmt: skip
+
+
+def _history(count: int) -> Iterator[tuple[object, ...]]:
+    for number in range(count):
+        at = f"2026-01-{number % 28 + 1:02}T00:00:00.000000Z"
+        for event, state in (("seen", "queued"), ("claimed", "uploading"), ("stored", "uploaded")):
+            yield number + 1, at, event, state
+
+
+def cost_per_file(rows: tuple[int, int], count: int, turns: int) -> list[Figure]:
+    """Processor time a file with a large ledger against a small one, and what `status` takes."""
+    with home() as place, sink() as server:
+        sites = [Site(place / str(size), server.base_url) for size in rows]
+        for site, size in zip(sites, rows, strict=True):
+            filled(site.ledger, size)
+
+        def cost(site: Site, number: int) -> float:
+            staged = files(site.place / f"staged{number}", count, 16 * KIB, first=number * count)
+            with site.running() as pid:
+                server.reset()
+                before_s = cpu_s(pid)
+                staged.rename(site.drop / f"in{number}")
+                until(lambda: server.stored() == count, "all files", 0.05)
+                time.sleep(0.5)
+                return (cpu_s(pid) - before_s) / count * 1000
+
+        small, large = rounds(turns, lambda number: cost(sites[0], number), lambda number: cost(sites[1], number))
+        quick, slow = rounds(turns, lambda _: asked(sites[0]), lambda _: asked(sites[1]))
+    about = f"{rows[1]:,} and {rows[0]:,} rows"
+    return [
+        Figure("cost per file with a large ledger against a small one", ratio(large, small),
+               f"{about}: {median(large):.2f} and {median(small):.2f} ms", most=1.2),
+        Figure("status with a large ledger, longer than with a small one by",
+               (median(slow) - median(quick)) * 1000, f"{about}: {median(slow):.3f} and {median(quick):.3f} s",
+               most=100, unit=" ms"),
+    ]  # fmt: skip
+
+
+def asked(site: Site) -> float:
+    """Seconds that `layerwatch status` takes."""
+    began = time.monotonic()
+    subprocess.run(site.command("status", "--json"), env=site.environment, stdout=subprocess.DEVNULL, check=True)
+    return time.monotonic() - began
+
+
+WALK = """
+import hashlib, os, sys, time
+began, hashed, count = time.monotonic(), sys.argv[2] == "hash", 0
+waiting = [sys.argv[1]]
+while waiting:
+    with os.scandir(waiting.pop()) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(entry.path)
+                continue
+            status = entry.stat(follow_symlinks=False)
+            count += status.st_size > 0
+            if hashed:
+                with open(entry.path, "rb", buffering=0) as file:
+                    hashlib.sha256(file.read()).hexdigest()
+print(time.monotonic() - began)
+"""
+
+
+def bare(folder: Path, how: str) -> float:
+    """Seconds that the plainest walk takes, with a SHA-256 of each file or without."""
+    done = subprocess.run([sys.executable, "-c", WALK, str(folder), how], capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+def backlog(count: int, turns: int) -> list[Figure]:
+    """First sight of a full folder, what is kept in memory of it, and the restart on it."""
+    with home() as place, sink() as server:
+        server.reset(latency_ms=600_000)  # nothing is to be uploaded: what counts here is what comes before
+        source = files(place / "full", count, 4 * KIB)
+        first: list[float] = []
+        walked: list[float] = []
+        peaks_mib: list[float] = []
+        for number in range(turns):
+            site = Site(place / f"site{number}", server.base_url, upload="workers = 1", folder='settle = "0s"')
+            walked.append(bare(source, "hash"))
+            source.rename(site.drop / "in")
+            took_s, peak_mib = _first_sight(site, count)
+            first.append(took_s)
+            peaks_mib.append(peak_mib)
+            if number < turns - 1:
+                (site.drop / "in").rename(source)
+        rescans, bare_walks, hashed = _restarts(site, count, turns, server)
+    imports_mib = _imports_mib()
+    return [
+        Figure("first sight of a full folder, rows/s against the bare walk + SHA-256",
+               ratio([1 / each for each in first], [1 / each for each in walked]),
+               f"{count:,} x 4 KiB: {median(first):.1f} and {median(walked):.1f} s", least=0.5),
+        Figure("memory above imports with a backlog", max(peaks_mib) - imports_mib,
+               f"{count:,} files: {max(peaks_mib):.0f} MiB at the peak, {imports_mib:.0f} for imports",
+               most=60, unit=" MiB"),
+        Figure("restart on a known folder: scan against the bare walk", ratio(rescans, bare_walks),
+               f"{count:,} files: {median(rescans):.2f} and {median(bare_walks):.2f} s", most=2),
+        Figure("bytes hashed again at a restart", float(hashed), "rows whose history grew", most=0),
+    ]  # fmt: skip
+
+
+def _first_sight(site: Site, count: int) -> tuple[float, float]:
+    """Seconds from the start of the scan to the last row, and the peak of memory in MiB."""
+    rows = "SELECT count(*) FROM files"
+    with site.log.open("wb") as log:
+        began = time.monotonic()
+        process = subprocess.Popen(site.command("run"), stdout=log, stderr=log, env=site.environment)
+    try:
+        until(lambda: b'"folder"' in site.log.read_bytes(), "the scan to begin")
+        began = time.monotonic()
+        until(lambda: site.ledger.exists() and site.ask(rows)[0][0] >= count, "a row for every file", 0.1)
+        took_s = time.monotonic() - began
+        return took_s, status(process.pid, "VmHWM") / 1024
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _restarts(site: Site, count: int, turns: int, server: Sink) -> tuple[list[float], list[float], int]:
+    """Seconds of the scan at a restart beside those of the bare walk, and how many rows were recorded anew."""
+    before = site.ask("SELECT count(*) FROM history WHERE event = 'seen'")[0][0]
+
+    def scan(_: int) -> float:
+        with site.log.open("wb") as log:
+            process = subprocess.Popen(site.command("run"), stdout=log, stderr=log, env=site.environment)
+        try:
+            stamp = site.ask("SELECT scanned_at FROM folders")
+            until(lambda: b'"event": "folder"' in site.log.read_bytes(), "the scan to begin", 0.002)
+            began = time.monotonic()
+            until(lambda: site.ask("SELECT scanned_at FROM folders") not in (stamp, []), "the scan to end", 0.005)
+            return time.monotonic() - began
+        finally:
+            process.kill()
+            process.wait()
+
+    rescans, walks = rounds(turns, scan, lambda _: bare(site.drop, "walk"))
+    after = site.ask("SELECT count(*) FROM history WHERE event = 'seen'")[0][0]
+    assert site.ask("SELECT count(*) FROM files")[0][0] == count
+    assert server.stored() == 0
+    return rescans, walks, int(after - before)
+
+
+def _imports_mib() -> float:
+    code = f"{IMPORTS}\nimport os\nprint([l for l in open('/proc/self/status') if l.startswith('VmHWM')][0].split()[1])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ)
+    return int(done.stdout) / 1024

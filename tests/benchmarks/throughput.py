@@ -1,0 +1,107 @@
+"""Many small files: processor time and files per second against a bare httpx client, at the server."""
+
+import time
+from pathlib import Path
+from statistics import median
+
+from tests.benchmarks.figures import Figure, ratio, rounds
+from tests.benchmarks.rig import KIB, Sink, Site, cpu_s, files, home, reference, sink, until
+
+SIZE = 64 * KIB
+STEPS = 3  # requests, one after the other, that an upload takes
+
+
+def speed(server: Sink) -> float:
+    """Files per second, from the first arrival to the last."""
+    report = server.report()
+    return float((report["stored"] - 1) / (report["last_at"] - report["first_at"]))
+
+
+class Side:
+    """layerwatch or the reference, over the same number of files, on one sink."""
+
+    def __init__(self, place: Path, server: Sink, count: int, latency_ms: float) -> None:
+        self.place, self.server, self.count, self.latency_ms = place, server, count, latency_ms
+        self.source = files(place / "source", count, SIZE)
+        self.speeds: dict[str, list[float]] = {}
+
+    def bare(self, threads: int) -> float:
+        """Processor milliseconds a file of the reference."""
+        self.server.reset(self.latency_ms)
+        used_s = reference("raw", threads, self.server.base_url, self.source)
+        self.speeds.setdefault("bare", []).append(speed(self.server))
+        return used_s / self.count * 1000
+
+    def daemon(self, workers: int | str) -> float:
+        """Processor milliseconds a file of a daemon that is running already, from the drop to the last record."""
+        site = Site(
+            self.place / f"site{time.monotonic_ns()}",
+            self.server.base_url,
+            upload=f"workers = {workers!r}".replace("'", '"'),
+        )
+        staged = files(site.place / "staged", self.count, SIZE)
+        with site.running() as pid:
+            self.server.reset(self.latency_ms)
+            before_s = cpu_s(pid)
+            staged.rename(site.drop / "in")
+            until(lambda: self.server.stored() == self.count, "all files", 0.05)
+            until(lambda: site.uploaded() == self.count, "all records", 0.05)
+            used_s = cpu_s(pid) - before_s
+        self.speeds.setdefault(str(workers), []).append(speed(self.server))
+        return used_s / self.count * 1000
+
+
+def against_httpx(count: int, turns: int, threads: int = 4) -> list[Figure]:
+    with home() as place, sink() as server:
+        side = Side(place, server, count, 0.0)
+        ours, bare = rounds(turns, lambda _: side.daemon(threads), lambda _: side.bare(threads))
+        sink_s = cpu_s(server.pid)
+    speeds = side.speeds[str(threads)], side.speeds["bare"]
+    per_file_ms = sink_s / (2 * turns * count) * 1000
+    about = f"{count} x 64 KiB, {threads} threads"
+    return [
+        Figure(
+            "CPU per file against bare httpx",
+            ratio(ours, bare),
+            f"{about}: {median(ours):.2f} and {median(bare):.2f} ms; the sink takes {per_file_ms:.2f} ms",
+            most=1.5,
+        ),
+        Figure(
+            "files/s against bare httpx, server answering at once",
+            ratio(*speeds),
+            f"{about}: {median(speeds[0]):.0f} and {median(speeds[1]):.0f} files/s",
+            least=0.8,
+        ),
+    ]
+
+
+def at_20_ms(count: int, turns: int, workers: tuple[int, ...] = (4, 8, 16)) -> list[Figure]:
+    found = []
+    with home() as place, sink() as server:
+        side = Side(place, server, count, 20.0)
+        for number in workers:
+            rounds(turns, lambda _, number=number: side.daemon(number))  # type: ignore[misc]
+            best = number / (STEPS * 0.020)
+            made = median(side.speeds[str(number)])
+            how = f"{made:.0f} of {best:.0f} files/s that the latency allows"
+            found.append(Figure(f"files/s at 20 ms, {number} workers", made / best, how, least=0.9))
+    return found
+
+
+def auto(count: int, turns: int, latencies_ms: tuple[float, ...] = (0.0, 20.0, 100.0)) -> list[Figure]:
+    return [_auto(count, turns, latency_ms) for latency_ms in latencies_ms]
+
+
+def _auto(count: int, turns: int, latency_ms: float) -> Figure:
+    fixed = (1, 2, 4, 8) if latency_ms < 1 else (8, 16, 24, 32)
+    with home() as place, sink() as server:
+        side = Side(place, server, count, latency_ms)
+        for number in fixed:
+            side.daemon(number)
+        best = max(fixed, key=lambda number: side.speeds[str(number)][0])
+        side.speeds.clear()
+        rounds(turns, lambda _: side.daemon("auto"), lambda _: side.daemon(best))
+    speeds = side.speeds["auto"], side.speeds[str(best)]
+    how = f"{median(speeds[0]):.0f} files/s; {median(speeds[1]):.0f} with {best}, the best of {fixed}"
+    name = f"files/s at {latency_ms:.0f} ms, workers auto against the best fixed number"
+    return Figure(name, ratio(*speeds), how, least=0.9)
