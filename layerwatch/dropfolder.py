@@ -80,6 +80,11 @@ class DropFolder:
         self._hints.put(None)
 
     @property
+    def root(self) -> str:
+        """Its real path, as it was found last; empty before that."""
+        return self._root.path if self._state is not None else ""
+
+    @property
     def deaf(self) -> bool:
         """Whether the kernel ought to report what happens here, or in a part of it, and does not."""
         return bool(self._unheard) or self._deaf

@@ -11,6 +11,7 @@ SANDBOX = {"sandbox"}
 # Who alone may import these; the sandbox is a program of its own.
 QUARANTINE = {
     "httpx": {"api"},
+    "httpcore": {"api"},
     "h11": {"api"},
     "watchdog": {"watch"},
     # `push` is called by hooks, thousands of times: the ledger's room would cost it many times what it does there.

@@ -16,6 +16,7 @@ import h11
 import httpx
 
 from layerwatch import __version__, faults
+from layerwatch.api import exchange
 from layerwatch.errors import JobError
 from layerwatch.redact import redact
 
@@ -23,6 +24,7 @@ CONNECT_S, READ_S, WRITE_S = 10.0, 60.0, 30.0
 MAX_FAULTS = 3
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
+MOST_BYTES = (MAX_ANSWER_BYTES, MAX_ERROR_BYTES)
 # Identity: of what is compressed on the way the length would not be known.
 _ALL = {"User-Agent": f"layerwatch/{__version__}", "Accept": "*/*", "Accept-Encoding": "identity"}
 _NONE: Mapping[str, str] = {}
@@ -58,11 +60,6 @@ def timeouts(read_s: float) -> httpx.Timeout:
 
 
 LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
-
-
-def new_transport(tls: ssl.SSLContext) -> httpx.HTTPTransport:
-    """What a client without proxies sends its requests by."""
-    return httpx.HTTPTransport(verify=tls, limits=LIMITS)
 
 
 def new_client(
@@ -111,7 +108,7 @@ def transport_fault(error: httpx.HTTPError | httpx.InvalidURL, url: str, away: f
 
 
 class Wire:
-    """An httpx client or transport that is thrown away when it seems to be poisoned, and whose faults are ours.
+    """What requests are sent by: thrown away when it seems to be poisoned, and its faults are ours.
 
     `away` is what it means that nobody is there.
     """
@@ -127,23 +124,35 @@ class Wire:
         self._tls, self._read_s, self._away = tls, read_s, away
         self._headers = {**_ALL, **headers}
         self._timeouts = {"timeout": timeouts(read_s).as_dict()}
-        self._open: httpx.Client | httpx.HTTPTransport | None = None
+        self._directly = not getproxies()  # the client alone knows proxies, and which hosts they are not for
+        self._clients: httpx.Client | None = None
+        self._exchanges: exchange.Exchange | None = None
         self._faults = 0
 
     def send(self, method: str, url: str, **request: Any) -> Reply:
         """One request, its whole answer. Raises `ApiDown` when nobody is there, `TryAgain` when it broke on the way."""
-        with self.stream(method, url, **request) as response:
-            return Reply(response.status_code, dict(response.headers), read(response))
+        if not self._directly or not exchange.fits(url, request):
+            with self.stream(method, url, **request) as response:
+                return Reply(response.status_code, dict(response.headers), read(response))
+        headers = {**self._headers, **request.pop("headers", _NONE)}
+        with self._faults_told(url):
+            return Reply(*self._exchange().send(method, url, headers, self._timeouts, MOST_BYTES, **request))
 
     @contextlib.contextmanager
     def stream(self, method: str, url: str, **request: Any) -> Iterator[httpx.Response]:
         """One request; its answer's body is for the `with` block to read."""
-        try:
-            response = self._respond(self._request(method, url, **request))
+        with self._faults_told(url):
+            response = self._client().send(self._request(method, url, **request), stream=True)
             try:
                 yield response
             finally:
                 response.close()
+
+    @contextlib.contextmanager
+    def _faults_told(self, url: str) -> Iterator[None]:
+        """What breaks in here becomes ours."""
+        try:
+            yield
         except h11.LocalProtocolError as error:
             # Not an httpx error: the body was not as long as was announced.
             self.close()
@@ -162,19 +171,21 @@ class Wire:
         waits = self._timeouts if timeout is None else {"timeout": httpx.Timeout(timeout).as_dict()}
         return httpx.Request(method, url, headers={**self._headers, **headers}, extensions=waits, **request)
 
-    def _respond(self, request: httpx.Request) -> httpx.Response:
-        # Without the client: redirects, cookies, authentication and what it merges into each request are not wanted
-        # here, and are a third of what a request costs. It alone knows proxies, and which hosts they are not for.
-        if self._open is None:
-            self._open = new_client(self._tls, {}, read_s=self._read_s) if getproxies() else new_transport(self._tls)
-        if isinstance(self._open, httpx.Client):
-            return self._open.send(request, stream=True)
-        return self._open.handle_request(request)
+    def _client(self) -> httpx.Client:
+        if self._clients is None:
+            self._clients = new_client(self._tls, {}, read_s=self._read_s)
+        return self._clients
+
+    def _exchange(self) -> exchange.Exchange:
+        if self._exchanges is None:
+            self._exchanges = exchange.Exchange(self._tls, LIMITS)
+        return self._exchanges
 
     def close(self) -> None:
-        if self._open is not None:
-            self._open.close()
-            self._open = None
+        for each in (self._clients, self._exchanges):
+            if each is not None:
+                each.close()
+        self._clients = self._exchanges = None
 
     def _fault(self, *, poisoned: bool) -> None:
         self._faults += 1

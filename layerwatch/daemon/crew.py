@@ -190,7 +190,13 @@ class Crew:
                 only=self.only,
             )
             self.pushed = Pushed(desk)
-            self._loop(self.pushed.step, lambda: PUSHED_S, stopping, leave)
+            while not (stopping() or leave.is_set()):
+                heard = self._benches.rings  # not the doorbell: it rings for every file
+                try:
+                    if not self.pushed.step():
+                        self._benches.wait(heard, PUSHED_S)
+                except LedgerTrouble as error:
+                    self.trouble(error)
 
     def _upload_loop(self, settings: Settings, number: int, leave: threading.Event) -> None:
         with self._alive(f"uploader {number + 1}", self.allowance_s) as stopping:
@@ -273,7 +279,11 @@ class Crew:
             self._benches.ring()
 
     def _root(self, name: str) -> str:
-        return "/" if name == PUSHED else os.path.realpath(self._paths[name])
+        if name == PUSHED:
+            return "/"
+        # Where its own thread found it, a moment ago: looking it up anew would be a dozen system calls a file.
+        drop = self.folders.get(name)
+        return drop.root if drop and drop.root else os.path.realpath(self._paths[name])
 
     def _policy(self, name: str) -> Policy:
         """That of a folder that is no longer configured is to leave its files alone."""

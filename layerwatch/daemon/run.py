@@ -152,7 +152,7 @@ class Daemon:
             self._gate.down(Pass(now, probe=False), error, now)
 
     def _start(self, ledger: Ledger) -> None:
-        self._crew.group = GroupCommit(ledger.path, threading.Condition())
+        self._crew.group = GroupCommit(ledger.path, threading.Lock(), threading.Event)
         self._watch.start()
         self._roster.fill(self._crew.posts(ledger))
         if self._page:

@@ -7,8 +7,9 @@ and is everybody's own when there is none. What one thread does in vain is rolle
 """
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,34 +19,42 @@ MOST = 64  # who share one commit: other processes want to write, too
 PATIENCE_S = 0.05  # until somebody else makes the commit; who was to may have been ended
 
 
-class Turns(AbstractContextManager[object], Protocol):
-    """What `threading.Condition` does."""
+class Turn(Protocol):
+    """What `threading.Lock` does."""
 
-    def wait(self, timeout: float | None = None) -> bool: ...
+    def acquire(self, blocking: bool = True) -> bool: ...
 
-    def notify_all(self) -> None: ...
+    def release(self) -> None: ...
+
+
+class Signal(Protocol):
+    """What `threading.Event` does."""
+
+    def set(self) -> None: ...
+
+    def wait(self, timeout: float) -> bool: ...
 
 
 @dataclass(slots=True, eq=False)
 class _Batch:
     """Those who share a commit."""
 
+    over: Signal
     members: int = 0
-    over: bool = False
     error: sqlite3.Error | None = None
 
 
 class GroupCommit:
-    """The connection that writes, for all threads of a process; `turns` is theirs alone. Raises `UserError` as `Store`
-    does, for a ledger that is there and up to date."""
+    """The connection that writes, for all threads of a process; `turn` is theirs alone, `signal` makes one. For a
+    ledger that is there and up to date. Raises what `sqlite3` raises."""
 
-    def __init__(self, path: str, turns: Turns, *, durable: bool = True) -> None:
-        self._turns = turns
+    def __init__(self, path: str, turn: Turn, signal: Callable[[], Signal], *, durable: bool = True) -> None:
+        self._turn = turn
+        self._signal = signal
         self._connection = connect(path, any_thread=True)
         set_up(self._connection, durable=durable)
-        self._batch = _Batch()
-        self._busy = False
-        self._waiting = 0
+        self._batch = _Batch(signal())
+        self._queue: deque[None] = deque()  # one for each who waits for a turn
 
     def close(self) -> None:
         self._connection.close()
@@ -69,14 +78,11 @@ class GroupCommit:
             raise failed
 
     def _enter(self) -> _Batch:
-        with self._turns:
-            self._waiting += 1
-            while self._busy:
-                self._turns.wait()
-            self._waiting -= 1
-            self._busy = True
-            self._batch.members += 1
-            return self._batch
+        self._queue.append(None)
+        self._turn.acquire()
+        self._queue.pop()
+        self._batch.members += 1
+        return self._batch
 
     def _begin(self) -> None:
         # IMMEDIATE: a plain BEGIN that reads first fails at once beside another writer.
@@ -95,26 +101,16 @@ class GroupCommit:
 
     def _leave(self, batch: _Batch) -> None:
         """Pass the turn on and wait until the commit is made; or make it."""
-        with self._turns:
-            if self._waiting and batch.members < MOST and batch.error is None:
-                self._pass_on()
-                if self._made_by_another(batch):
-                    return
-                self._busy = True
-        self._commit(batch)
-        with self._turns:
-            self._pass_on()
-
-    def _pass_on(self) -> None:
-        self._busy = False
-        self._turns.notify_all()
-
-    def _made_by_another(self, batch: _Batch) -> bool:
-        """Wait for it. False where nobody is left who would."""
-        while not batch.over:
-            if not self._turns.wait(PATIENCE_S) and not self._busy and not self._waiting:
-                break
-        return batch.over
+        if not self._queue or batch.members >= MOST or batch.error is not None:
+            self._commit(batch)
+            self._turn.release()
+            return
+        self._turn.release()
+        while not batch.over.wait(PATIENCE_S):
+            if self._turn.acquire(blocking=False):  # whoever was to come next has not
+                if self._batch is batch:
+                    self._commit(batch)
+                self._turn.release()
 
     def _commit(self, batch: _Batch) -> None:
         try:
@@ -124,5 +120,5 @@ class GroupCommit:
             batch.error = error
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
-        self._batch = _Batch()
-        batch.over = True
+        self._batch = _Batch(self._signal())
+        batch.over.set()

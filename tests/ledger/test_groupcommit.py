@@ -66,7 +66,7 @@ def in_vain(group: GroupCommit, key: str) -> None:
 
 
 def test_who_comes_while_others_write_shares_their_commit_and_returns_when_it_is_made(path: str) -> None:
-    group = GroupCommit(path, threading.Condition())
+    group = GroupCommit(path, threading.Lock(), threading.Event)
     before = commits(path)
 
     def work(number: int) -> None:
@@ -83,7 +83,7 @@ def test_who_comes_while_others_write_shares_their_commit_and_returns_when_it_is
 
 
 def test_one_alone_makes_its_own(path: str) -> None:
-    group = GroupCommit(path, threading.Condition())
+    group = GroupCommit(path, threading.Lock(), threading.Event)
     before = commits(path)
     for value in range(10):
         note(group, "a", value)
@@ -92,7 +92,7 @@ def test_one_alone_makes_its_own(path: str) -> None:
 
 
 def test_what_one_does_in_vain_is_taken_back_alone(path: str) -> None:
-    group = GroupCommit(path, threading.Condition())
+    group = GroupCommit(path, threading.Lock(), threading.Event)
 
     def work(number: int) -> None:
         for value in range(50):
@@ -113,7 +113,7 @@ def test_what_one_does_in_vain_is_taken_back_alone(path: str) -> None:
 
 def test_a_commit_that_fails_fails_for_all_who_share_it(path: str) -> None:
     """The disk is full for the one who writes much, and nobody is told that what came before it is written."""
-    group = GroupCommit(path, threading.Condition())
+    group = GroupCommit(path, threading.Lock(), threading.Event)
     with group.write() as connection:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
     group._connection.execute(f"PRAGMA max_page_count = {pages + 2}")
@@ -140,7 +140,7 @@ def test_a_commit_that_fails_fails_for_all_who_share_it(path: str) -> None:
 
 
 def test_a_ledger_says_so_as_it_does_alone(path: str) -> None:
-    group = GroupCommit(path, threading.Condition())
+    group = GroupCommit(path, threading.Lock(), threading.Event)
     with Ledger(path, group=group) as ledger:
         group._connection.execute("PRAGMA max_page_count = 1")
         with pytest.raises(LedgerTrouble, match="cannot be written"):
@@ -152,7 +152,7 @@ def test_a_ledger_says_so_as_it_does_alone(path: str) -> None:
 
 
 def test_another_process_gets_its_turn(path: str) -> None:
-    group, stop = GroupCommit(path, threading.Condition()), threading.Event()
+    group, stop = GroupCommit(path, threading.Lock(), threading.Event), threading.Event()
 
     def busy(number: int) -> None:
         value = 0
