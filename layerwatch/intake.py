@@ -169,6 +169,6 @@ class Intake:
         self._tell("skipped", item.path, text, level, file=row.id, error_code=item.code, error=item.message)
 
     def _tell(self, event: str, path: str, text: str, level: int, **facts: object) -> None:
-        name = name_text(f"{self._folder.name}/{os.path.relpath(path, self._root())}")
+        name = name_text(f"{self._folder.name}/{path.removeprefix(self._root()).lstrip('/')}")
         facts |= {"folder": self._folder.name, "path": path}
         self._around.tell(Notice(event, f"{name} {text}", level, facts))

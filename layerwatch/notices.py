@@ -32,5 +32,7 @@ def size_text(size_bytes: float) -> str:
 def name_text(path: str) -> str:
     """A path as it can be printed anywhere: control characters, and bytes that are not UTF-8, are written as
     escapes."""
+    if path.isprintable():
+        return path
     printable = (char if char.isprintable() else char.encode("unicode_escape", "replace").decode() for char in path)
     return "".join(printable)

@@ -3,6 +3,7 @@
 Each uploader has a pipeline of its own; the ledger sees to it that no two ever work on the same file.
 """
 
+import itertools
 import os
 import random
 import traceback
@@ -68,6 +69,7 @@ class Pipeline:
         self._finishing = ledger.finishing
         self._tools = tools
         self._shared = shared
+        self._name, self._numbers = uuid.uuid4().hex, itertools.count()  # of its claims
         self._progressed = False  # whether this attempt has brought anything
         self._held = 0  # bytes that the storage was known to hold when it began
         self._expires_at = 0.0  # of its session
@@ -93,7 +95,7 @@ class Pipeline:
             return None
         job = None
         try:
-            claim = uuid.uuid4().hex
+            claim = f"{self._name}-{next(self._numbers)}"
             now, begun = self._tools.wall(), given is None
             job = self._files.claim(claim, self._shared.workspace_id, now, begun=begun, pushes=pushes)
         finally:

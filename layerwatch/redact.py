@@ -26,6 +26,8 @@ _PATTERNS = (
     ),
     (re.compile(r"(Bearer\s+)[^\s\"'<>,)\\]+", re.IGNORECASE), rf"\1{REDACTED}"),
 )
+# Nothing but the token can be in a line without one of these: most lines are looked through once.
+_HINT = re.compile("X-Goog-|upload_id|Bearer", re.IGNORECASE)
 _tokens: set[str] = set()
 
 
@@ -39,6 +41,7 @@ def redact(text: str) -> str:
     """`text` without secrets."""
     for token in sorted(_tokens, key=len, reverse=True):  # one may begin with another
         text = text.replace(token, REDACTED)
-    for pattern, replacement in _PATTERNS:
-        text = pattern.sub(replacement, text)
+    if _HINT.search(text):
+        for pattern, replacement in _PATTERNS:
+            text = pattern.sub(replacement, text)
     return text

@@ -143,6 +143,13 @@ UPDATE files SET status = :status, claim = :claim, updated_at = :now WHERE id = 
 RETURNING id, folder, path, size, mtime_ns, inode, hash, crc32c, content_type, attempts, bytes_sent, error_code,
   outside, seen_at
 """
+_MINE = "id = ? AND status = 'uploading' AND claim = ?"
+_BEGUN_BEFORE = """
+SELECT uri, sessions.file_id, content_type, expires_at, twin.file_id, twin.verified FROM (SELECT 1)
+LEFT JOIN sessions ON sessions.file = ?
+LEFT JOIN (SELECT file_id, verified FROM files
+           WHERE hash = ? AND status = 'uploaded' AND size = ? AND workspace_id = ? LIMIT 1) AS twin
+"""
 _NEXT_DUE = """
 SELECT min((SELECT next_attempt_at FROM files INDEXED BY files_due
             WHERE folder = folders.name AND status = 'queued' ORDER BY next_attempt_at LIMIT 1))
@@ -220,6 +227,7 @@ class Files:
                 seen,
             ) = row
             _remember(connection, id_, now, Event.CLAIMED, File.UPLOADING)
+            session, twin = _begun_before(connection, id_, sha256, size, workspace_id)
             return Job(
                 id=id_,
                 claim=claim,
@@ -231,8 +239,8 @@ class Files:
                 attempts=attempts,
                 bytes_sent=sent,
                 error_code=code,
-                session=_session(connection, id_),
-                twin=_twin(connection, sha256, size, workspace_id),
+                session=session,
+                twin=twin,
                 outside=bool(outside),
                 seen_at=None if seen is None else seconds(seen),
             )
@@ -398,11 +406,15 @@ def _remember(
 
 def _guard(connection: sqlite3.Connection, job: Job, assignment: str, *values: object) -> None:
     changed = connection.execute(
-        f"UPDATE files SET {assignment} WHERE id = ? AND status = 'uploading' AND claim = ?",  # noqa: S608  ours alone
+        f"UPDATE files SET {assignment} WHERE {_MINE}",  # noqa: S608  ours alone
         (*values, job.id, job.claim),
     ).rowcount
     if changed != 1:
-        raise LostClaim(f"file {job.id} is no longer held by claim {job.claim}")
+        raise _lost(job)
+
+
+def _lost(job: Job) -> LostClaim:
+    return LostClaim(f"file {job.id} is no longer held by claim {job.claim}")
 
 
 def _move(
@@ -429,20 +441,15 @@ def _seen_again(connection: sqlite3.Connection, job: Job) -> bool:
     return row is not None and Identity(*row) != job.identity
 
 
-def _session(connection: sqlite3.Connection, id_: int) -> Session | None:
-    row = connection.execute(
-        "SELECT uri, file_id, content_type, expires_at FROM sessions WHERE file = ?", (id_,)
-    ).fetchone()
-    return row and Session(row[0], row[1], row[2], seconds(row[3]))
-
-
-def _twin(connection: sqlite3.Connection, sha256: str, size: int, workspace_id: str) -> Twin | None:
-    row = connection.execute(
-        "SELECT file_id, verified FROM files"
-        " WHERE hash = ? AND status = 'uploaded' AND size = ? AND workspace_id = ? LIMIT 1",
-        (sha256, size, workspace_id),
-    ).fetchone()
-    return None if row is None else Twin(str(row[0]), str(row[1]))
+def _begun_before(
+    connection: sqlite3.Connection, id_: int, sha256: str, size: int, workspace_id: str
+) -> tuple[Session | None, Twin | None]:
+    """The session that an earlier attempt has left, and the same bytes, uploaded under another path."""
+    *session, file_id, verified = connection.execute(_BEGUN_BEFORE, (id_, sha256, size, workspace_id)).fetchone()
+    return (
+        None if session[0] is None else Session(session[0], session[1], session[2], seconds(session[3])),
+        None if file_id is None else Twin(str(file_id), str(verified)),
+    )
 
 
 def _status(text: str | None) -> File | None:

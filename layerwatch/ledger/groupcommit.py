@@ -63,14 +63,17 @@ class GroupCommit:
     def write(self) -> Iterator[sqlite3.Connection]:
         """Several statements, all or none, on the disk when the block is left. Raises what the block raises, and
         `sqlite3.Error`."""
-        batch, failed = self._enter(), None
+        batch, failed, connection = self._enter(), None, self._connection
+        first = not connection.in_transaction
         try:
-            self._begin()
-            yield self._connection
-            self._connection.execute("RELEASE part")
+            # IMMEDIATE: a plain BEGIN that reads first fails at once beside another writer.
+            connection.execute("BEGIN IMMEDIATE" if first else "SAVEPOINT part")
+            yield connection
+            if not first:
+                connection.execute("RELEASE part")
         except BaseException as error:  # noqa: BLE001  raised again, once what it was built on is written
             failed = error
-            self._take_back(batch, error)
+            self._take_back(batch, error, first=first)
         self._leave(batch)
         if batch.error and not isinstance(failed, sqlite3.Error):
             raise type(batch.error)(*batch.error.args)
@@ -84,17 +87,14 @@ class GroupCommit:
         self._batch.members += 1
         return self._batch
 
-    def _begin(self) -> None:
-        # IMMEDIATE: a plain BEGIN that reads first fails at once beside another writer.
-        if not self._connection.in_transaction:
-            self._connection.execute("BEGIN IMMEDIATE")
-        self._connection.execute("SAVEPOINT part")
-
-    def _take_back(self, batch: _Batch, failed: BaseException) -> None:
-        """What this thread has done in vain."""
+    def _take_back(self, batch: _Batch, failed: BaseException, *, first: bool) -> None:
+        """What this thread has done in vain; there is nothing else yet where it was the first."""
         try:
-            self._connection.execute("ROLLBACK TO part")
-            self._connection.execute("RELEASE part")
+            if not first:
+                self._connection.execute("ROLLBACK TO part")
+                self._connection.execute("RELEASE part")
+            elif self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
         except sqlite3.Error as error:
             # A full disk or an I/O error has ended the whole transaction: nothing of anybody's is written.
             batch.error = failed if isinstance(failed, sqlite3.Error) else error
@@ -114,7 +114,7 @@ class GroupCommit:
 
     def _commit(self, batch: _Batch) -> None:
         try:
-            if batch.error is None:
+            if batch.error is None and self._connection.in_transaction:
                 self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             batch.error = error
