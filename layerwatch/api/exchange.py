@@ -16,8 +16,8 @@ import httpx
 # httpcore's exceptions have their namesakes in httpx, and no ancestor of their own.
 FAULTS = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, httpcore.UnsupportedProtocol)
 Body = bytes | Iterator[bytes] | None
-_FIT = re.compile(r"https?://[!-~]+")
-_PORTS = {b"http": 80, b"https": 443}
+_FIT = re.compile(r"(https?)://([A-Za-z0-9._-]+)(?::([0-9]{1,5}))?(/[!-\"$-~]*)")
+_PORTS = {"http": 80, "https": 443}
 
 
 def fits(url: str, request: Mapping[str, Any]) -> bool:
@@ -52,9 +52,18 @@ class Exchange:
         """Status, headers and body of the answer; no more than `most` bytes are read of one that is well, and of any
         other. Raises httpx's exceptions for httpcore's, and what the body raises."""
         body, more = _body(content, json)
-        target, named = httpcore.URL(url), {**headers, **more}
-        lines = [(b"Host", _host(target)), *((name.encode(), value.encode()) for name, value in named.items())]
-        request = httpcore.Request(method, target, headers=lines, content=body, extensions=dict(timeouts))
+        found = _FIT.fullmatch(url)
+        assert found, "it fits"
+        scheme, host, port, target = found.groups()
+        names_port = port is not None and int(port) != _PORTS[scheme]
+        named = {"Host": f"{host}:{port}" if names_port else host, **headers, **more}
+        request = httpcore.Request(
+            method,
+            httpcore.URL(scheme=scheme, host=host, port=int(port or _PORTS[scheme]), target=target),
+            headers=[(name.encode(), value.encode()) for name, value in named.items()],
+            content=body,
+            extensions=dict(timeouts),
+        )
         try:
             response = self._pool.handle_request(request)
             try:
@@ -70,11 +79,6 @@ def _body(content: Body, value: object) -> tuple[Body, dict[str, str]]:
         content = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
         return content, {"Content-Type": "application/json", "Content-Length": str(len(content))}
     return content, {"Content-Length": str(len(content))} if isinstance(content, bytes) else {}
-
-
-def _host(url: httpcore.URL) -> bytes:
-    host = b"[%s]" % url.host if b":" in url.host else url.host
-    return host if url.port in (None, _PORTS[url.scheme]) else b"%s:%d" % (host, url.port)
 
 
 def _headers(response: httpcore.Response) -> dict[str, str]:

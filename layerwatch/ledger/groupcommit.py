@@ -39,8 +39,8 @@ class Signal(Protocol):
 class _Batch:
     """Those who share a commit."""
 
-    over: Signal
     members: int = 0
+    over: Signal | None = None  # made by the first who has to wait for it
     error: sqlite3.Error | None = None
 
 
@@ -53,7 +53,7 @@ class GroupCommit:
         self._signal = signal
         self._connection = connect(path, any_thread=True)
         set_up(self._connection, durable=durable)
-        self._batch = _Batch(signal())
+        self._batch = _Batch()
         self._queue: deque[None] = deque()  # one for each who waits for a turn
 
     def close(self) -> None:
@@ -105,8 +105,9 @@ class GroupCommit:
             self._commit(batch)
             self._turn.release()
             return
+        over = batch.over = batch.over or self._signal()
         self._turn.release()
-        while not batch.over.wait(PATIENCE_S):
+        while not over.wait(PATIENCE_S):
             if self._turn.acquire(blocking=False):  # whoever was to come next has not
                 if self._batch is batch:
                     self._commit(batch)
@@ -120,5 +121,6 @@ class GroupCommit:
             batch.error = error
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
-        self._batch = _Batch(self._signal())
-        batch.over.set()
+        self._batch = _Batch()
+        if batch.over:
+            batch.over.set()
