@@ -197,13 +197,13 @@ class DropFolder:
 
     def _take_directory(self, directory: Directory) -> int:
         self._tell_unreadable(directory)
-        known = self._around.ledger.files.known(directory.path) if directory.files else {}
-        new = [(path, identity) for path, identity in directory.files if identity not in known.get(path, ())]
+        known = self._around.ledger.files.known(directory.path) if directory.files else set()
+        new = [(path, identity) for path, identity in directory.files if (path, *identity) not in known]
         if self._baseline:
             self._intake.set_aside(new)
             return 0
         for path, identity in new:
-            self._intake.see(path, identity, finished=False)
+            self._intake.see(path, identity, unknown=True)
         return len(new)
 
     def _scanned(self, scanned: Scanned) -> None:

@@ -47,6 +47,8 @@ class Intake:
         self._root = root
         self._settle = Settle()
         self._told_waiting: set[str] = set()
+        self._any_results = False
+        self._unknown: set[str] = set()  # of the candidates; nobody but this thread records them
 
     @property
     def busy(self) -> bool:
@@ -60,11 +62,15 @@ class Intake:
         """All of it: the folder is away, or the ledger could not be written."""
         self._settle.clear()
         self._told_waiting.clear()
+        self._unknown.clear()
 
-    def see(self, path: str, identity: Identity, *, finished: bool) -> None:
-        """The file is there, as `identity`; `finished`: its writer has just closed it, or renamed it to this."""
+    def see(self, path: str, identity: Identity, *, finished: bool = False, unknown: bool = False) -> None:
+        """The file is there, as `identity`; `finished`: its writer has just closed it, or renamed it to this.
+        `unknown`: the ledger has just been asked, and does not know it."""
         quiet_s = min(self._folder.settle, AFTER_SIGN_S) if finished else self._folder.settle
         self._settle.see(path, identity, self._around.monotonic(), quiet_s)
+        if unknown:
+            self._unknown.add(path)
 
     def set_aside(self, files: list[tuple[str, Identity]]) -> None:
         """These were there before us, and `existing = false`."""
@@ -75,6 +81,8 @@ class Intake:
     def take_due(self, until: float) -> None:
         """Examine what is due, up to the monotonic time `until` or a batch, and write it down in one commit."""
         found: list[Version | Refusal] = []
+        # What a result is is known before it can be seen, let alone before it is due here.
+        self._any_results = self._any_results or self._around.ledger.planning.any_results()
         while len(found) < BATCH and not self._around.stopping():
             now = self._around.monotonic()
             candidate = self._settle.due(now) if now < until else None
@@ -87,7 +95,7 @@ class Intake:
 
     def _decide(self, candidate: Candidate, now: float) -> Version | Refusal | None:
         path = candidate.path
-        if self._around.ledger.files.is_known(path, candidate.identity):
+        if path not in self._unknown and self._around.ledger.files.is_known(path, candidate.identity):
             self._drop(path)
             return None
         limits, name = self._limits(now - candidate.quiet_since), self._folder.name
@@ -97,6 +105,7 @@ class Intake:
             case Gone():
                 self._drop(path)
             case Changed(identity):
+                self._unknown.discard(path)
                 self._settle.see(path, identity, now, self._folder.settle)
             case NotYet(_, settling) if settling:
                 self._settle.wait_for_all(candidate, now, self._folder.settle)
@@ -117,7 +126,8 @@ class Intake:
 
     def _unless_ours(self, version: Version) -> Version | Refusal:
         """Results do not come back as inputs, wherever somebody has put them, unless a chain of rules wants them to."""
-        origin = self._around.ledger.planning.origin(version.digest.sha256)
+        planning = self._around.ledger.planning
+        origin = planning.origin(version.digest.sha256) if self._any_results else None
         if origin is None:
             return version
         if reason := self._around.why_no_input(origin):
@@ -156,6 +166,7 @@ class Intake:
 
     def _drop(self, path: str) -> None:
         self._settle.drop(path)
+        self._unknown.discard(path)
         if path in self._told_waiting:
             self._around.ledger.facts.no_longer_waiting([path])
             self._told_waiting.discard(path)

@@ -11,6 +11,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import google_crc32c
 
@@ -20,9 +21,11 @@ from layerwatch.errors import Code, Superseded
 BLOCK = 256 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who a file is: when any of these differs, it is another version. `size` in bytes, `mtime_ns` in nanoseconds."""
+class Identity(NamedTuple):
+    """Who a file is: when any of these differs, it is another version. `size` in bytes, `mtime_ns` in nanoseconds.
+
+    A tuple: a scan makes one for each file that it sees.
+    """
 
     size: int
     mtime_ns: int

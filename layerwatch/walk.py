@@ -67,5 +67,5 @@ def _list_entry(
         if subdirectories is not None and selection.why_not_enter(relative, entry.name) is None:
             # Not entry.inode(): of a mount point that is the inode that lies under it.
             subdirectories.append((entry.path, entry.stat(follow_symlinks=False).st_ino))
-    elif selection.why_not(relative) is None:
+    elif selection.why_not_here(relative, entry.name) is None:
         found.files.append((entry.path, identity(entry.stat(follow_symlinks=False))))

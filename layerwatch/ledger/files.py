@@ -172,12 +172,10 @@ class Files:
 
     # --- intake -------------------------------------------------------------------------------------------------------
 
-    def known(self, directory: str) -> dict[str, set[Identity]]:
-        """The versions known of each path directly in `directory`: a scan passes over these."""
-        found: dict[str, set[Identity]] = {}
-        for path, *facts in self._store.rows(_KNOWN, to_text(directory)):
-            found.setdefault(to_path(path), set()).add(Identity(*facts))
-        return found
+    def known(self, directory: str) -> set[tuple[str, int, int, int]]:
+        """The versions known directly in `directory`, as path and identity: a scan passes over these."""
+        rows = self._store.rows(_KNOWN, to_text(directory))
+        return {row if isinstance(row[0], str) else (to_path(row[0]), *row[1:]) for row in rows}
 
     def is_known(self, path: str, identity: Identity) -> bool:
         """Whether this very version is known, as `known` would say for its directory."""
@@ -458,10 +456,9 @@ def _status(text: str | None) -> File | None:
 
 def _record_version(connection: sqlite3.Connection, found: Version, now: float) -> Recorded:
     path = to_text(found.path)
-    row = connection.execute(
-        "SELECT id, status FROM files WHERE path = ? AND hash = ?", (path, found.digest.sha256)
-    ).fetchone()
-    refused = connection.execute("SELECT id, status FROM files WHERE path = ? AND hash IS NULL", (path,)).fetchone()
+    asked = "SELECT hash IS NULL, id, status FROM files WHERE path = ? AND (hash = ? OR hash IS NULL)"
+    known = {bool(null): rest for null, *rest in connection.execute(asked, (path, found.digest.sha256))}
+    row, refused = known.get(False), known.get(True)
     if row and refused:
         # What was refused under this path was this file, before it was whole again: the version's own row goes on.
         connection.execute("DELETE FROM history WHERE item = 'file' AND item_id = ?", refused[:1])

@@ -118,6 +118,10 @@ class Planning:
         found = [to_path(row[0]) for row in self._store.rows(asked, to_text(f"{stem}."), to_text(f"{stem}/"))]
         return sorted((each for each in found if _is_called(each, stem, ending)), key=lambda each: (each != path, each))
 
+    def any_results(self) -> bool:
+        """Whether any generation has brought a file: else there is no origin to be asked for."""
+        return self._store.row("SELECT 1 FROM results LIMIT 1") is not None
+
     def origin(self, sha256: str) -> Origin | None:
         """The generation that made these bytes, if one did: of several the last in its chain, so that what changes
         nothing does not go round for ever."""
