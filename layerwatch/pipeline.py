@@ -53,6 +53,7 @@ class Shared:
     tell: Tell
     max_attempts: int
     workspace_id: str
+    claimed: Callable[[], None] = lambda: None  # there may be more where that came from
     worked: Callable[[float], None] = lambda _: None  # so many requests, or blocks of a file, were got done
     refused: Callable[[], None] = lambda: None  # the server says that it is too much
     pushes: range | None = None  # nothing but what was pushed under these numbers
@@ -83,6 +84,7 @@ class Pipeline:
         job = self._claim(given)
         if job is None:
             return self._finish_one()
+        self._shared.claimed()
         points.passed("claimed")
         self._work(job, given)
         return True

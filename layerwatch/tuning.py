@@ -12,8 +12,8 @@ are the same to it.
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-FIRST, MOST = 4, 32
-TRIAL_S = 0.5  # how long a number is tried at least
+FIRST, MOST = 8, 32
+TRIAL_S = 0.4  # how long a number is tried at least
 ROUNDS = 4  # ... and how many units each hand does meanwhile
 GAIN = 1.08  # what twice as many have to bring
 LOSS = 0.97  # what half as many may cost

@@ -75,6 +75,7 @@ class Crew:
         self._tls = tls_context()
         self.tuner = _tuner(self.settings)
         self._benches = Doorbell()  # for the uploaders that are not wanted now
+        self._uploads = Doorbell()  # for those that are, and have nothing to do
         self._paths: dict[str, str] = {}
         self._configured: dict[str, Folder] = {}
         self.take(self.settings)
@@ -93,10 +94,18 @@ class Crew:
 
     def wake(self) -> None:
         """Let everybody look again, above all whether to leave."""
-        self.doorbell.ring()
+        self.ring(everybody=True)
         self._benches.ring()
         for folder in list(self.folders.values()):
             folder.wake()
+
+    def ring(self, *, everybody: bool = False) -> None:
+        """There may be something to do: for one uploader, who wakes the next one when there is. Or for all of them."""
+        self.doorbell.ring()
+        if everybody:
+            self._uploads.ring()
+        else:
+            self._uploads.ring_one()
 
     def posts(self, ledger: Ledger) -> Iterator[Post]:
         """The threads that the configuration in force, and what the ledger still holds, need."""
@@ -138,13 +147,19 @@ class Crew:
         heart.stop()
 
     def _loop(
-        self, step: Callable[[], bool], idle_s: Callable[[], float], stopping: Stopping, leave: threading.Event
+        self,
+        step: Callable[[], bool],
+        idle_s: Callable[[], float],
+        stopping: Stopping,
+        leave: threading.Event,
+        bell: Doorbell | None = None,
     ) -> None:
+        bell = bell or self.doorbell
         while not (stopping() or leave.is_set()):
-            heard = self.doorbell.rings
+            heard = bell.rings
             try:
                 if not step():
-                    self.doorbell.wait(heard, min(max(idle_s(), 0.01), IDLE_MOST_S))
+                    bell.wait(heard, min(max(idle_s(), 0.01), IDLE_MOST_S))
             except LedgerTrouble as error:
                 self.trouble(error)
 
@@ -155,7 +170,7 @@ class Crew:
                 wall=time.time,
                 monotonic=time.monotonic,
                 stopping=lambda: stopping() or leave.is_set(),
-                queued=self.doorbell.ring,
+                queued=self.ring,
                 tell=self.tell,
                 max_size=settings.upload.max_file_size,
                 aftermath=Policy.of(folder).wanted,
@@ -184,19 +199,14 @@ class Crew:
                 wall=time.time,
                 monotonic=time.monotonic,
                 stopping=lambda: stopping() or leave.is_set(),
-                queued=self.doorbell.ring,
+                queued=self.ring,
                 tell=self.tell,
                 max_size=settings.upload.max_file_size,
                 only=self.only,
             )
             self.pushed = Pushed(desk)
-            while not (stopping() or leave.is_set()):
-                heard = self._benches.rings  # not the doorbell: it rings for every file
-                try:
-                    if not self.pushed.step():
-                        self._benches.wait(heard, PUSHED_S)
-                except LedgerTrouble as error:
-                    self.trouble(error)
+            # Not by the doorbell, which rings for every file.
+            self._loop(self.pushed.step, lambda: PUSHED_S, stopping, leave, self._benches)
 
     def _upload_loop(self, settings: Settings, number: int, leave: threading.Event) -> None:
         with self._alive(f"uploader {number + 1}", self.allowance_s) as stopping:
@@ -209,7 +219,7 @@ class Crew:
                 def step() -> bool:
                     return self._wanted(number, stopping, leave) and pipeline.step()
 
-                self._loop(step, partial(self._upload_idle_s, ledger), stopping, leave)
+                self._loop(step, partial(self._upload_idle_s, ledger), stopping, leave, self._uploads)
             tools.layer.close()
             tools.storage.close()
 
@@ -312,6 +322,7 @@ class Crew:
             root=self._root,
             policy=self._policy,
             gate=self.gate,
+            claimed=self._uploads.ring_one,
             worked=self._worked,
             refused=lambda: self.tuner.refused(time.monotonic()),
             board=self.board,

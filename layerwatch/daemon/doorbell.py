@@ -15,6 +15,12 @@ class Doorbell:
             self.rings += 1
             self._condition.notify_all()
 
+    def ring_one(self) -> None:
+        """For work that one can do: only one of the sleepers is woken."""
+        with self._condition:
+            self.rings += 1
+            self._condition.notify()
+
     def wait(self, heard: int, timeout_s: float) -> None:
         """Until it has rung since it stood at `heard`."""
         with self._condition:

@@ -94,7 +94,7 @@ class Daemon:
             self._pulse, 2 * self._notifier.watchdog_s if self._notifier.watchdog_s else ALLOWANCE_S, only,
         )  # fmt: skip
         self._gate = self._crew.gate
-        self._house = House(self._gate, self._tell, self._doorbell.ring)
+        self._house = House(self._gate, self._tell, self._crew.wake)
         self._roster = Roster()
         steps = Steps(load, self._crew.layer, self._prepare, self._take)
         self._reload = Reload(steps, self._tell, self._notifier, lambda: self._wake())
@@ -267,7 +267,7 @@ class Daemon:
         if notice.event in FAILURES:
             self._failed += 1
         if notice.event in RINGING:
-            self._doorbell.ring()
+            self._crew.ring(everybody=notice.event == "resumed")
         self._meters.count(notice)
         if notice.event == "ledger_trouble":
             self._troubled = (time.monotonic(), notice.text)
