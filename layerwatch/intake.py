@@ -7,25 +7,32 @@ they are, and the next scan finds them again.
 import logging
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from layerwatch import points
 from layerwatch.config import Folder
 from layerwatch.errors import Code
-from layerwatch.examine import Changed, Gone, Limits, NotYet, examine, look
+from layerwatch.examine import Changed, Finding, Gone, Limits, NotYet, examine, look
 from layerwatch.ledger import Ledger, Origin, Recorded, Refusal, Version, Waiting
 from layerwatch.notices import Notice, Tell, name_text
 from layerwatch.settle import Candidate, Settle
 from layerwatch.source import Identity
 
 BATCH = 100
+LARGE_BYTES = 4 * 1024 * 1024  # of these reading takes longer than having a thread for it
+SIDE_BY_SIDE = 2
 AFTER_SIGN_S = 0.2  # quiet enough after a writer closed the file, where its structure proves it whole
+
+
+Look = Callable[[], Finding]
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a folder works with: clocks in seconds, whether it is time to end, and what to do when a file was queued."""
+    """What a folder works with: clocks in seconds, whether it is time to end, and what to do when a file was queued.
+    `side_by_side` does several things at once."""
 
     ledger: Ledger
     wall: Callable[[], float]
@@ -36,6 +43,7 @@ class Surroundings:
     max_size: int
     aftermath: bool  # the folder wants something done with a file once it is uploaded
     why_no_input: Callable[[Origin], str | None]  # why a result of ours is not to be taken as a file; None: it is
+    side_by_side: Callable[[Sequence[Look]], Sequence[Finding]] = lambda looks: [look() for look in looks]
 
 
 class Intake:
@@ -83,30 +91,53 @@ class Intake:
         found: list[Version | Refusal] = []
         # What a result is is known before it can be seen, let alone before it is due here.
         self._any_results = self._any_results or self._around.ledger.planning.any_results()
-        while len(found) < BATCH and not self._around.stopping():
+        while len(found) < BATCH and not self._around.stopping() and (due := self._due(until)):
+            found += self._decided(due)
+            if sum(candidate.identity.size for candidate in due) >= LARGE_BYTES:
+                break  # what can go up now should not wait for the next ones to be read
+        if found:
+            self._record(found)
+
+    def _due(self, until: float) -> list[Candidate]:
+        """The next one; and where that is large another one, to be read beside it."""
+        due: list[Candidate] = []
+        while not due or (len(due) < SIDE_BY_SIDE and due[-1].identity.size >= LARGE_BYTES):
             now = self._around.monotonic()
             candidate = self._settle.due(now) if now < until else None
             if candidate is None:
                 break
-            if (decided := self._decide(candidate, now)) is not None:
-                found.append(decided)
-        if found:
-            self._record(found)
+            due.append(candidate)
+        return due
 
-    def _decide(self, candidate: Candidate, now: float) -> Version | Refusal | None:
-        path = candidate.path
-        if path not in self._unknown and self._around.ledger.files.is_known(path, candidate.identity):
-            self._drop(path)
-            return None
-        limits, name = self._limits(now - candidate.quiet_since), self._folder.name
-        if self._is_sidecar(candidate):
-            return Refusal(name, path, candidate.identity, Code.SIDECAR, "read by a rule for the file beside it")
-        match examine(name, path, self._root(), candidate.identity, limits, self._around.stopping):
-            case Gone():
+    def _decided(self, due: list[Candidate]) -> Iterator[Version | Refusal]:
+        """Those of them that are to be written down."""
+        now, files = self._around.monotonic(), []
+        for candidate in due:
+            path = candidate.path
+            if path not in self._unknown and self._around.ledger.files.is_known(path, candidate.identity):
                 self._drop(path)
+            elif self._is_sidecar(candidate):
+                reason = "read by a rule for the file beside it"
+                yield Refusal(self._folder.name, path, candidate.identity, Code.SIDECAR, reason)
+            else:
+                files.append(candidate)
+        examined = self._around.side_by_side([partial(self._examined, candidate, now) for candidate in files])
+        for candidate, finding in zip(files, examined, strict=True):
+            if (decided := self._decide(candidate, finding, now)) is not None:
+                yield decided
+
+    def _examined(self, candidate: Candidate, now: float) -> Finding:
+        limits = self._limits(now - candidate.quiet_since)
+        path, identity = candidate.path, candidate.identity
+        return examine(self._folder.name, path, self._root(), identity, limits, self._around.stopping)
+
+    def _decide(self, candidate: Candidate, finding: Finding, now: float) -> Version | Refusal | None:
+        match finding:
+            case Gone():
+                self._drop(candidate.path)
             case Changed(identity):
-                self._unknown.discard(path)
-                self._settle.see(path, identity, now, self._folder.settle)
+                self._unknown.discard(candidate.path)
+                self._settle.see(candidate.path, identity, now, self._folder.settle)
             case NotYet(_, settling) if settling:
                 self._settle.wait_for_all(candidate, now, self._folder.settle)
             case NotYet(reason):

@@ -18,7 +18,8 @@ import google_crc32c
 from layerwatch import faults
 from layerwatch.errors import Code, Superseded
 
-BLOCK = 256 * 1024
+BLOCK = 512 * 1024
+READ = 1024 * 1024  # where bytes are only looked at, by few
 
 
 class Identity(NamedTuple):
@@ -102,12 +103,12 @@ def being_written(fd: int) -> bool:
     return False
 
 
-def blocks(fd: int, first: int, end: int) -> Iterator[bytes]:
-    """The bytes `first` up to, not including, `end`, in blocks. Raises `Superseded` where the file has become
+def blocks(fd: int, first: int, end: int, size: int = BLOCK) -> Iterator[bytes]:
+    """The bytes `first` up to, not including, `end`, in blocks of `size`. Raises `Superseded` where the file has become
     shorter."""
     while first < end:
         try:
-            block = os.pread(fd, min(BLOCK, end - first), first)
+            block = os.pread(fd, min(size, end - first), first)
         except OSError as error:
             raise faults.disk(error.errno).error(unreadable(error)) from None
         if not block:
@@ -120,7 +121,7 @@ def digest(fd: int, size: int, *, stopping: Callable[[], bool] = lambda: False) 
     """Both hashes of the first `size` bytes in one pass; None when `stopping` said so in the middle."""
     sha256 = hashlib.sha256()
     crc32c = google_crc32c.Checksum()  # type: ignore[no-untyped-call]
-    for block in blocks(fd, 0, size):
+    for block in blocks(fd, 0, size, READ):
         if stopping():
             return None
         sha256.update(block)

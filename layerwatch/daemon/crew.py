@@ -21,6 +21,7 @@ from layerwatch.board import Board
 from layerwatch.config import AUTO, PUSHED, Folder, Settings
 from layerwatch.daemon.doorbell import Doorbell
 from layerwatch.daemon.roster import Post
+from layerwatch.daemon.sidebyside import side_by_side
 from layerwatch.delivering import Courier
 from layerwatch.dropfolder import DropFolder
 from layerwatch.errors import LedgerTrouble
@@ -175,6 +176,7 @@ class Crew:
                 max_size=settings.upload.max_file_size,
                 aftermath=Policy.of(folder).wanted,
                 why_no_input=partial(self._why_no_input, folder),
+                side_by_side=side_by_side,
             )
             drop = DropFolder(folder, self.watch, around)
             self.folders[folder.name] = drop

@@ -231,6 +231,8 @@ class Daemon:
             thread.join(max(deadline - time.monotonic(), 0))
         if self._page:
             self._page.close()
+        if self._crew.group and not any(thread.is_alive() for thread in self._roster.threads()):
+            self._crew.group.close()  # and whoever closes the ledger last folds its write-ahead log in
         self._watch.join(max(deadline - time.monotonic(), 0))
 
     def _ended(self, ledger: Ledger, reason: str) -> Ended:

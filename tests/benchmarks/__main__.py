@@ -26,7 +26,7 @@ ALL: dict[str, Measure] = {
     "auto": lambda short: throughput.auto(
         300 if short else 3000, 1 if short else 5, (20.0,) if short else (0.0, 20.0, 100.0)
     ),
-    "streams": lambda short: streams.against_one_pass(4 if short else 20, 16 if short else 64, 1 if short else 5),
+    "streams": lambda short: streams.against_one_pass(10 if short else 20, 64, 2 if short else 5),
     "reaction": lambda short: reaction.reaction(30 if short else 200),
     "cost": lambda short: scale.cost_per_file(
         (1000, 20_000 if short else 1_000_000), 200 if short else 1000, 1 if short else 5
