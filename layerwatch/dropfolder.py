@@ -127,7 +127,7 @@ class DropFolder:
 
     def close(self) -> None:
         """Nobody watches it any more."""
-        self._watch.remove(self._root.path)
+        self._watch.remove(self._root.path, self.hint)
 
     def _step(self) -> None:
         now = self._around.monotonic()

@@ -137,7 +137,8 @@ class Intake:
                 self._drop(candidate.path)
             case Changed(identity):
                 self._unknown.discard(candidate.path)
-                self._settle.see(candidate.path, identity, now, self._folder.settle)
+                # Since now: it may have been read for long.
+                self._settle.see(candidate.path, identity, self._around.monotonic(), self._folder.settle)
             case NotYet(_, settling) if settling:
                 self._settle.wait_for_all(candidate, now, self._folder.settle)
             case NotYet(reason):

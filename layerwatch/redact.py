@@ -5,6 +5,8 @@ looks, and the token by its very text as well, wherever a message came from: our
 traceback.
 """
 
+import html
+import json
 import re
 
 REDACTED = "[redacted]"
@@ -32,9 +34,9 @@ _tokens: set[str] = set()
 
 
 def register(token: str) -> None:
-    """Take this very text out from now on, whatever stands around it."""
+    """Take this very text out from now on, whatever stands around it; also as JSON and HTML write it."""
     if token:
-        _tokens.add(token)
+        _tokens.update((token, json.dumps(token)[1:-1], html.escape(token)))
 
 
 def redact(text: str) -> str:

@@ -20,6 +20,7 @@ LOSS = 0.97  # what half as many may cost
 SLUMP = 0.6  # of what the number brought: something has changed
 REST_FIRST_S, REST_MOST_S = 15.0, 240.0  # between two trials of other numbers
 REFUSED_S = 30.0
+ONE_REFUSAL_S = 1.0  # all that were under way are refused together
 
 
 @dataclass(slots=True)
@@ -44,6 +45,7 @@ class Tuner:
         self._rate = 0.0  # units a second that it brought
         self._up = True  # where the next trial goes
         self._rest_until = 0.0
+        self._refused_at = -ONE_REFUSAL_S
         self._rest_s = REST_FIRST_S
         self._window = _Window(0.0)
 
@@ -56,18 +58,24 @@ class Tuner:
             self._count(units, now)
             return self.limit > before
 
-    def idle(self) -> None:
-        """Somebody who may work has nothing to do: what is done now says nothing of what could be."""
+    def idle(self) -> bool:
+        """Somebody who may work has nothing to do: what is done now says nothing of what could be. Whether more may
+        work from now on."""
         if self._fixed or self._window.since is None:
-            return
+            return False
         with self._lock:
+            before = self.limit
             self._set(self._settled)
+            return self.limit > before
 
     def refused(self, now: float) -> None:
         """The server says that it is too much."""
         if self._fixed:
             return
         with self._lock:
+            if now < self._refused_at + ONE_REFUSAL_S:
+                return
+            self._refused_at = now
             self._settled = max(self._settled // 2, 1)
             self._rate, self._up = 0.0, True
             self._rest_until = now + REFUSED_S

@@ -77,7 +77,7 @@ class Watch:
 
     def __init__(self, overflowed: Callable[[], None]) -> None:
         self._observer: BaseObserver = Observer()
-        self._watches: dict[str, ObservedWatch] = {}
+        self._watches: dict[str, tuple[ObservedWatch, Hint]] = {}
         self._listener = _OverflowListener(overflowed)
 
     def start(self) -> None:
@@ -100,11 +100,15 @@ class Watch:
     def add(self, root: str, hint: Hint, *, recursive: bool) -> None:
         """Watch the real path `root` (again). Raises `OSError`: it is gone, or the kernel's limits are reached."""
         self.remove(root)
-        self._watches[root] = self._observer.schedule(_Handler(hint), root, recursive=recursive, event_filter=EVENTS)
+        watch = self._observer.schedule(_Handler(hint), root, recursive=recursive, event_filter=EVENTS)
+        self._watches[root] = watch, hint
 
-    def remove(self, root: str) -> None:
-        """Stop watching `root`: also needed before watching it again, when it went and came back."""
-        watch = self._watches.pop(root, None)
-        if watch is not None:
-            with suppress(KeyError):  # stopped meanwhile: it watches nothing any more
-                self._observer.unschedule(watch)
+    def remove(self, root: str, hint: Hint | None = None) -> None:
+        """Stop watching `root`: also needed before watching it again, when it went and came back. With `hint` only
+        where it still is for that one."""
+        watch, told = self._watches.get(root, (None, None))
+        if watch is None or (hint is not None and hint != told):
+            return
+        del self._watches[root]
+        with suppress(KeyError):  # stopped meanwhile: it watches nothing any more
+            self._observer.unschedule(watch)

@@ -89,8 +89,10 @@ def test_what_has_changed_is_noticed() -> None:
 def test_a_server_that_says_too_many_is_heeded_at_once_and_for_a_while() -> None:
     world = World(waits(0.020, 1e9))
     world.work(20)
-    world.tuner.refused(world.now)
+    for _ in range(MOST):  # all that were under way
+        world.tuner.refused(world.now)
     assert world.tuner.limit == MOST // 2
+    world.now += 2
     world.tuner.refused(world.now)
     assert world.tuner.limit == MOST // 4
     world.work(REFUSED_S - 1)
@@ -98,8 +100,22 @@ def test_a_server_that_says_too_many_is_heeded_at_once_and_for_a_while() -> None
     world.work(20)
     assert world.tuner.limit > MOST // 4
     for _ in range(20):
+        world.now += 2
         world.tuner.refused(world.now)
     assert world.tuner.limit == 1
+
+
+def test_a_trial_of_fewer_that_is_cut_short_says_that_more_are_wanted_again() -> None:
+    world = World(fights(8, 1000.0))
+    settled = world.tuner.limit
+    while world.tuner.limit >= settled:
+        world.work(TICK_S)
+        settled = max(settled, world.tuner._settled)
+    world.work(0.2)
+    assert world.tuner.limit < world.tuner._settled
+    assert world.tuner.idle()
+    assert world.tuner.limit == world.tuner._settled
+    assert not world.tuner.idle()
 
 
 def test_without_enough_to_do_nothing_is_tried() -> None:

@@ -16,7 +16,7 @@ import click
 
 from layerwatch.cli.tables import clip
 
-_ENTER, _LEAVE = "\x1b[?1049h", "\x1b[?1049l"
+_ENTER, _LEAVE = "\x1b[?1049h", "\x1b[m\x1b[?7h\x1b[?1049l"
 _NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"
 _HEAD = re.compile(r" *(?:\S+ {2,})?")
 _PLAIN, _HOME, _CLEAR_LINE, _CLEAR_REST = "\x1b[m", "\x1b[H", "\x1b[K", "\x1b[J"
@@ -51,7 +51,7 @@ class FullScreen:
         self._write(f"{_NO_WRAP}{_PLAIN}{_HOME}{body}{_CLEAR_REST}{_WRAP}")
 
     def _write(self, text: str) -> None:
-        left = text.encode(sys.stdout.encoding or "utf-8")
+        left = text.encode(sys.stdout.encoding or "utf-8", "replace")
         while left:
             left = left[os.write(sys.stdout.fileno(), left) :]
 

@@ -12,7 +12,19 @@ import click
 from layerwatch.notices import name_text
 from layerwatch.redact import redact
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for the beginning of one
+FORMULA = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+    "\n",
+    "\uff1d",
+    "\uff0b",
+    "\uff0d",
+    "\uff20",
+)  # what a spreadsheet takes for the beginning of one
 SOME_BYTES = 64 * 1024
 
 

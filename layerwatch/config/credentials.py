@@ -24,6 +24,7 @@ NO_TOKEN = Problem(
 )
 _OTHERS_READ = stat.S_IRGRP | stat.S_IROTH
 _LONGEST = 64 * 1024
+SHORTEST = 8
 
 
 @dataclass(frozen=True)
@@ -108,9 +109,12 @@ def _judged(where: str, text: str) -> Found:
 def _judged_secret(where: str, text: str) -> Found:
     """Any line of text will do: we never send it."""
     secret = text.strip()
-    if secret and secret.isprintable() and "\N{REPLACEMENT CHARACTER}" not in secret:
+    is_text = secret.isprintable() and "\N{REPLACEMENT CHARACTER}" not in secret
+    if is_text and len(secret) >= SHORTEST:
         return Found(secret)
-    reason = "is not one line of text" if secret else "the secret is empty"
+    reason = f"is shorter than {SHORTEST} characters: it could be guessed" if is_text else "is not one line of text"
+    if not secret:
+        reason = "the secret is empty"
     return Found(
         problems=(Problem(where, reason, "put one line of text there, such as what `openssl rand -hex 32` prints"),)
     )

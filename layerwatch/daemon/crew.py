@@ -78,6 +78,7 @@ class Crew:
         self._benches = Doorbell()  # for the uploaders that are not wanted now
         self._uploads = Doorbell()  # for those that are, and have nothing to do
         self._paths: dict[str, str] = {}
+        self._delivers = False  # also after the last action was taken away: somebody may still leave one to deliver
         self._configured: dict[str, Folder] = {}
         self.take(self.settings)
 
@@ -119,14 +120,18 @@ class Crew:
             return
         for folder in folders:
             work = partial(self._folder_loop, settings, folder)
-            yield Post(f"folder {folder.name}", (folder, upload.max_file_size), work)
+            # By its place, not by its name: that may be another one's by now, and two must never watch one.
+            yield Post(
+                f"folder {folder.name}", (folder, upload.max_file_size), work, place=os.path.realpath(folder.path)
+            )
         if any(folder.rules for folder in folders) or any(ledger.stories.counts().values()):
             yield Post("planner", folders, partial(self._plan_loop, settings))
             paying = (settings.api, folders, settings.budget, upload.max_attempts)
             for number in range(RUNNERS):
                 name = f"runner {number + 1}"
                 yield Post(name, paying, partial(self._run_loop, settings, name), alone=False)
-        if any(f.on_uploaded or f.on_complete for f in folders) or ledger.deliveries.next_due() is not None:
+        self._delivers |= any(f.on_uploaded or f.on_complete for f in folders)
+        if self._delivers or ledger.deliveries.next_due() is not None:
             yield Post("courier", (folders, upload.max_attempts), partial(self._deliver_loop, settings))
 
     def layer(self, settings: Settings) -> Layer:
@@ -231,12 +236,14 @@ class Crew:
             heard = self._benches.rings
             if number < self.tuner.limit:
                 return True
+            self._uploads.ring_one()  # what it was woken for, if it was, is for one who is wanted
             self._benches.wait(heard, self.allowance_s / 4)
         return False
 
     def _upload_idle_s(self, ledger: Ledger) -> float:
         """How long an uploader with nothing to do may sleep; other processes queue files too, and cannot ring."""
-        self.tuner.idle()
+        if self.tuner.idle():
+            self._benches.ring()
         closed_s = self.gate.wait_s(time.monotonic())
         wait_s = max(_until(ledger.files.next_due()), closed_s)
         if closed_s and self.gate.lets_begun_go_on:
@@ -294,8 +301,8 @@ class Crew:
         if name == PUSHED:
             return "/"
         # Where its own thread found it, a moment ago: looking it up anew would be a dozen system calls a file.
-        drop = self.folders.get(name)
-        return drop.root if drop and drop.root else os.path.realpath(self._paths[name])
+        drop, path = self.folders.get(name), self._paths[name]
+        return drop.root if drop and drop.root and drop.folder.path == path else os.path.realpath(path)
 
     def _policy(self, name: str) -> Policy:
         """That of a folder that is no longer configured is to leave its files alone."""

@@ -18,6 +18,9 @@ def open_books(ledger: Ledger, settings: Settings, tell: Tell, *, once: bool) ->
     ledger.facts.note("hold", None, now)
     ledger.facts.note("clock", None, now)
     ledger.facts.note("daemon", {"pid": os.getpid(), "version": __version__, "once": once}, now)
+    if ledger.facts.notes().get("workspace") not in (None, settings.workspace()):
+        ledger.files.forget_sessions()  # what they would bring is in the other workspace
+    ledger.facts.note("workspace", settings.workspace(), now)
     ledger.finishing.recover()
     ledger.deliveries.recover()
     if unknown := ledger.firing.recover(now):

@@ -93,6 +93,8 @@ class StatusPage:
         except OSError as error:
             where, reason = f"{settings.path}: http.listen", (error.strerror or str(error)).lower()
             fix = "give another port or address, or end what holds it"
+            if self._address and self._address[1] == address[1]:
+                fix = "layerwatch itself holds that port: give another one, or restart it"
             raise EnvironmentProblem(Problem(where, f"{settings.http.listen}: {reason}", fix)) from None
 
     def _folders(self) -> "list[FolderSight]":

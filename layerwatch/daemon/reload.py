@@ -83,12 +83,21 @@ class Reload:
             self._verdict = self._admitted(now, load())
         except UserError as error:
             self._verdict = error
+        except Exception as error:  # noqa: BLE001  whatever it is: what runs goes on as it was
+            fix = "restart layerwatch, if it is the configuration that is wanted"
+            self._verdict = UserError(Problem("configuration", f"a fault in layerwatch: {error!r}", fix))
         self._wake()
 
     def _admitted(self, now: Settings, new: Settings) -> Settings:
         if new.ledger != now.ledger:
             fix = "restart layerwatch, or put it back"
             raise UserError(Problem(f"{new.path}: ledger.path", "cannot change while layerwatch runs", fix))
+        for name in ("base_url", "workspace_id"):
+            if getattr(new.api, name) != getattr(now.api, name):
+                reason = "cannot change while layerwatch runs: what is under way belongs to the one before"
+                raise UserError(
+                    Problem(f"{new.path}: api.{name}", reason, "end layerwatch, and start it with the new one")
+                )
         if new.api != now.api or new.folders != now.folders:
             layer = self._steps.layer(new)
             try:

@@ -14,12 +14,14 @@ Work = Callable[[threading.Event], None]
 @dataclass(eq=False)
 class Post:
     """One thread's work: it ends soon after `leave` is set. `depends` is compared with that of the post of the same
-    name before: equal, and nobody changes. `alone`: it begins when whoever had the post has gone."""
+    name before: equal, and nobody changes. `alone`: it begins when whoever had the post, or another one at the same
+    `place`, has gone."""
 
     name: str
     depends: object
     work: Work
     alone: bool = True
+    place: str = ""
     leave: threading.Event = field(default_factory=threading.Event)
     thread: threading.Thread | None = None
 
@@ -54,7 +56,7 @@ class Roster:
         return [post.name for post in left]
 
     def _start(self, post: Post) -> None:
-        before = [gone.thread for gone in self._leaving if gone.name == post.name and gone.thread] if post.alone else []
+        before = [gone.thread for gone in self._leaving if gone.thread and post.alone and _is_same(gone, post)]
 
         def work() -> None:
             for thread in before:
@@ -72,3 +74,7 @@ class Roster:
     def threads(self) -> list[threading.Thread]:
         """Everybody who may still be at work."""
         return [post.thread for post in (*self._posts.values(), *self._leaving) if post.thread]
+
+
+def _is_same(one: Post, other: Post) -> bool:
+    return one.name == other.name or (one.place != "" and one.place == other.place)

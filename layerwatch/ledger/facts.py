@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from layerwatch.ledger.store import Store, to_path, to_text
+from layerwatch.ledger.store import Store, plain, to_path, to_text
 from layerwatch.ledger.times import iso
 
 
@@ -122,7 +122,7 @@ class Facts:
                 "INSERT INTO candidates (path, folder, size, reason, since, updated_at) VALUES (?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT (path) DO UPDATE SET size = excluded.size, reason = excluded.reason,"
                 " since = excluded.since, updated_at = excluded.updated_at",
-                (to_text(item.path), item.folder, item.size, item.reason, iso(item.since), iso(now)),
+                (to_text(item.path), item.folder, item.size, plain(item.reason), iso(item.since), iso(now)),
             )
 
     def no_longer_waiting(self, paths: Sequence[str]) -> None:

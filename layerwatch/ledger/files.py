@@ -14,7 +14,7 @@ from layerwatch.errors import Code
 from layerwatch.ledger.deliveries import hurry_deliveries, queue_delivery
 from layerwatch.ledger.firing import hurry_generations
 from layerwatch.ledger.marks import come_back, next_found, recheck
-from layerwatch.ledger.store import Store, to_path, to_text
+from layerwatch.ledger.store import Store, plain, to_path, to_text
 from layerwatch.ledger.times import iso, seconds
 from layerwatch.ledger.turning import LostClaim
 from layerwatch.source import Digest, Identity
@@ -273,6 +273,12 @@ class Files:
                 (job.id, session.uri, session.file_id, session.content_type, iso(session.expires_at)),
             )
 
+    def forget_sessions(self) -> None:
+        """All uploads that were begun begin anew."""
+        with self._store.write() as connection:
+            connection.execute("UPDATE files SET bytes_sent = 0 WHERE id IN (SELECT file FROM sessions)")
+            connection.execute("DELETE FROM sessions")
+
     def save_progress(self, job: Job, bytes_sent: int) -> None:
         """The storage is known to hold this many bytes."""
         with self._store.write() as connection:
@@ -336,7 +342,7 @@ class Files:
                 now,
                 detail=detail or verdict.message,
                 error_code=verdict.code,
-                error=verdict.message,
+                error=plain(verdict.message),
                 attempts=verdict.attempts,
                 next_attempt_at=due,
             )
@@ -398,7 +404,7 @@ def _remember(
 ) -> None:
     connection.execute(
         "INSERT INTO history (item, item_id, at, event, status, error_code, detail) VALUES ('file', ?, ?, ?, ?, ?, ?)",
-        (id_, iso(now), event, status, code, detail),
+        (id_, iso(now), event, status, code, None if detail is None else plain(detail)),
     )
 
 
@@ -496,7 +502,7 @@ def _record_refusal(connection: sqlite3.Connection, found: Refusal, now: float) 
     columns: dict[str, object] = {
         "folder": found.folder,
         "error_code": found.code,
-        "error": found.message,
+        "error": plain(found.message),
         **_identity(found.identity),
     }
     row = connection.execute(

@@ -6,7 +6,7 @@ A column beside the status, not a status: the file is uploaded, whatever becomes
 from dataclasses import dataclass
 
 from layerwatch.ledger.queues import Queue
-from layerwatch.ledger.store import Store, to_path
+from layerwatch.ledger.store import Store, plain, to_path, to_text
 from layerwatch.ledger.times import iso
 from layerwatch.ledger.turning import LostClaim
 from layerwatch.source import Digest, Identity
@@ -67,13 +67,13 @@ class FinishingTable:
             changed = connection.execute(
                 "UPDATE files SET aftermath = ?, aftermath_detail = ?, claim = NULL, next_attempt_at = NULL,"
                 " updated_at = ?, attempts = 0 WHERE id = ? AND claim = ?",
-                ("done" if done else "left", detail, iso(now), job.id, job.claim),
+                ("done" if done else "left", to_text(detail), iso(now), job.id, job.claim),
             ).rowcount
             _insist(changed, job)
             connection.execute(
                 "INSERT INTO history (item, item_id, at, event, status, error_code, detail)"
                 " VALUES ('file', ?, ?, ?, ?, ?, ?)",
-                (job.id, iso(now), Event.FINISHED, status, code, detail),
+                (job.id, iso(now), Event.FINISHED, status, code, plain(detail)),
             )
 
     def again(self, job: Finishing, detail: str, due: float) -> None:
@@ -82,7 +82,7 @@ class FinishingTable:
             changed = connection.execute(
                 "UPDATE files SET aftermath_detail = ?, claim = NULL, next_attempt_at = ?, attempts = attempts + 1"
                 " WHERE id = ? AND claim = ?",
-                (detail, iso(due), job.id, job.claim),
+                (to_text(detail), iso(due), job.id, job.claim),
             ).rowcount
             _insist(changed, job)
 

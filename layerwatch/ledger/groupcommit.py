@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
-from layerwatch.ledger.connecting import connect, set_up
+from layerwatch.ledger.connecting import BUSY_MS, connect, set_up
 
 MOST = 64  # who share one commit: other processes want to write, too
 PATIENCE_S = 0.05  # until somebody else makes the commit; who was to may have been ended
@@ -22,7 +22,7 @@ PATIENCE_S = 0.05  # until somebody else makes the commit; who was to may have b
 class Turn(Protocol):
     """What `threading.Lock` does."""
 
-    def acquire(self, blocking: bool = True) -> bool: ...
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool: ...
 
     def release(self) -> None: ...
 
@@ -63,11 +63,10 @@ class GroupCommit:
     def write(self) -> Iterator[sqlite3.Connection]:
         """Several statements, all or none, on the disk when the block is left. Raises what the block raises, and
         `sqlite3.Error`."""
-        batch, failed, connection = self._enter(), None, self._connection
-        first = not connection.in_transaction
+        batch, connection = self._enter(), self._connection
+        first, failed = not connection.in_transaction, None
+        self._begin(first=first)
         try:
-            # IMMEDIATE: a plain BEGIN that reads first fails at once beside another writer.
-            connection.execute("BEGIN IMMEDIATE" if first else "SAVEPOINT part")
             yield connection
             if not first:
                 connection.execute("RELEASE part")
@@ -82,10 +81,22 @@ class GroupCommit:
 
     def _enter(self) -> _Batch:
         self._queue.append(None)
-        self._turn.acquire()
-        self._queue.pop()
+        try:
+            # Whoever writes may be waiting for another process: all wait for that together, not one after the other.
+            if not self._turn.acquire(timeout=BUSY_MS / 1000):
+                raise sqlite3.OperationalError("database is locked")
+        finally:
+            self._queue.pop()
         self._batch.members += 1
         return self._batch
+
+    def _begin(self, *, first: bool) -> None:
+        try:
+            # IMMEDIATE: a plain BEGIN that reads first fails at once beside another writer.
+            self._connection.execute("BEGIN IMMEDIATE" if first else "SAVEPOINT part")
+        except BaseException:
+            self._turn.release()  # those who are in the batch make the commit themselves
+            raise
 
     def _take_back(self, batch: _Batch, failed: BaseException, *, first: bool) -> None:
         """What this thread has done in vain; there is nothing else yet where it was the first."""
@@ -119,8 +130,9 @@ class GroupCommit:
                 self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             batch.error = error
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
-        self._batch = _Batch()
-        if batch.over:
-            batch.over.set()
+        finally:
+            self._batch = _Batch()
+            if batch.over:
+                batch.over.set()
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")

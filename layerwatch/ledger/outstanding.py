@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from layerwatch.ledger.store import Store, to_text
+from layerwatch.ledger.store import Store, to_path, to_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Outstanding:
 
     def of_file(self, id_: int) -> Rest:
         row = self._store.row("SELECT aftermath, aftermath_detail, planning IS NOT NULL FROM files WHERE id = ?", id_)
-        return Rest(row[0], row[1], bool(row[2])) if row else Rest(None, None, False)
+        return Rest(row[0], row[1] and to_path(row[1]), bool(row[2])) if row else Rest(None, None, False)
 
     def actions(self, event: str, item_id: int) -> list[ActionRow]:
         """`event`: uploaded or complete; `item_id`: the file's, or the generation's."""

@@ -123,9 +123,15 @@ class Reports:
         """Queued files that have met a fault, latest first."""
         return self._files("WHERE status = 'queued' AND error_code IS NOT NULL ORDER BY updated_at DESC LIMIT ?", limit)
 
-    def candidates(self) -> list[dict[str, Any]]:
+    def waiting(self) -> int:
+        """How many candidates there are."""
+        ((number,),) = self._store.rows("SELECT count(*) FROM candidates")
+        return int(number)
+
+    def candidates(self, limit: int | None = None) -> list[dict[str, Any]]:
         """Files that lie there quiet and are not taken yet: path, folder, size (bytes), reason, since."""
-        rows = self._store.rows("SELECT path, folder, size, reason, since FROM candidates ORDER BY since, path")
+        asked = "SELECT path, folder, size, reason, since FROM candidates ORDER BY since, path LIMIT ?"
+        rows = self._store.rows(asked, -1 if limit is None else limit)
         return [
             {"path": to_path(path), "folder": folder, "size": size, "reason": reason, "since": since}
             for path, folder, size, reason, since in rows
@@ -257,10 +263,11 @@ class Reports:
 
     def _known(self, tail: str, *values: object) -> list[Known]:
         rows = self._store.rows(f"SELECT {_KNOWN} FROM files {tail}", *values)  # noqa: S608  ours alone
-        return [
-            Known(id_, folder, to_path(path), Identity(size, mtime_ns, inode), *rest)
-            for id_, folder, path, size, mtime_ns, inode, *rest in rows
-        ]
+        found = []
+        for id_, folder, path, size, mtime_ns, inode, *rest in rows:
+            rest[-1] = None if rest[-1] is None else to_path(rest[-1])  # it may name a path
+            found.append(Known(id_, folder, to_path(path), Identity(size, mtime_ns, inode), *rest))
+        return found
 
     def _files(self, tail: str, *values: object, **named: object) -> list[FileRow]:
         rows = self._store.rows(f"SELECT {_COLUMNS} FROM files {tail}", *values, **named)  # noqa: S608  ours alone

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from layerwatch.web.server import Http
 
 PATIENCE_S = 5.0  # with a client that does not send, or does not take, what it should; and between two requests
+PICTURE_S = 60.0  # for all of it
 MOST_LINE_BYTES = 16_384
 METHODS = "GET, HEAD"
 _FOR_ALL = {
@@ -106,8 +107,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self._write_head(answer, picture.size)
         if not self._has_body(answer):
             return
+        clock = self._sight.monotonic
+        end = clock() + PICTURE_S
         try:
             for block in picture.blocks():
+                if clock() > end:
+                    raise TimeoutError  # a few that take their time would keep everybody else away
                 self.wfile.write(block)
         except JobError:
             self.close_connection = True  # it changed under our hands: who asked sees that the rest is missing

@@ -63,7 +63,7 @@ def answer(sight: Sight, ledger: Ledger | None) -> Answer:
 
 def reasons(sight: Sight, ledger: Ledger | None) -> list[Reason]:
     """All that is wrong now; `ledger` is None where it cannot be opened."""
-    return [*_folders(sight), *_threads(sight), *_token(sight), *_ledger(sight, ledger)]
+    return [*_folders(sight), *_threads(sight), *_token(sight), *_held(sight), *_ledger(sight, ledger)]
 
 
 def notes(sight: Sight) -> list[Reason]:
@@ -102,6 +102,14 @@ def _threads(sight: Sight) -> Iterator[Reason]:
         yield reason(What.THREAD_SILENT, f"the thread {name} has not been heard of within its time", restart)
     if died := sight.died():
         yield reason(What.THREAD_DEAD, died, restart)
+
+
+def _held(sight: Sight) -> Iterator[Reason]:
+    """Generations, too, wait behind it: what is paid for, and what is to be."""
+    hold, most_s = sight.hold(), sight.settings().http.oldest_waiting
+    if hold and hold.code not in _REFUSED and (held_s := sight.monotonic() - hold.since) > most_s:
+        detail = f"everything has been waiting for {held_s:.0f} s ({hold.code}): {hold.message}"
+        yield reason(What.WAITING_TOO_LONG, detail, "see `layerwatch check`; it goes on by itself when Layer answers")
 
 
 def _token(sight: Sight) -> Iterator[Reason]:

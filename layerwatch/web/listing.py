@@ -105,13 +105,13 @@ class Listing:
 def troubles(sight: Sight, ledger: Ledger, files: dict[str, int]) -> Troubles:
     failed = ledger.reports.leaf(MOST, status=File.FAILED).rows
     postponed = ledger.reports.postponed(names(sight), iso(sight.wall()), MOST)
-    waiting = ledger.reports.candidates()
+    waiting, number = ledger.reports.candidates(MOST), ledger.reports.waiting()
     return Troubles(
         failed=[_trouble(sight, row) for row in failed],
         more_failed=max(files["failed"] - len(failed), 0),
         again=[_trouble(sight, row) for row in postponed if row.error_code],
-        candidates=[_candidate(sight, **each) for each in waiting[:MOST]],
-        more_candidates=max(len(waiting) - MOST, 0),
+        candidates=[_candidate(sight, **each) for each in waiting],
+        more_candidates=max(number - MOST, 0),
     )
 
 

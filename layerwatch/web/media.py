@@ -85,6 +85,8 @@ def place_of_file(roots: Mapping[str, str], ledger: Ledger, id_: int) -> Place |
     if known is None or row is None or root is None or not known.hash or row.content_type not in IMAGES:
         return None
     path = _moved_to(known.aftermath, known.aftermath_detail) or known.path
+    if not path.startswith(os.path.join(root, "")):
+        return None  # pushed from elsewhere, or from where the folder was before: none of what this page may show
     size, mtime_ns, inode = known.identity.size, known.identity.mtime_ns, known.identity.inode
     return Place(path, root, size, known.hash, mtime_ns, inode)
 
@@ -118,7 +120,9 @@ def picture(place: Place | None) -> Picture | None:
             found = media.look(fd, place.size) if place.holds(os.fstat(fd)) else None
             if found is None or found.content_type not in IMAGES:
                 return None
-            answer = Answer(200, found.content_type, b"", {**_HEADERS, "ETag": f'"{place.sha256}"'})
+            now = os.fstat(fd)  # by what is there: somebody may have put another one of the same size in its place
+            tag = f'"{place.sha256[:32]}-{now.st_ino}-{now.st_mtime_ns}"'
+            answer = Answer(200, found.content_type, b"", {**_HEADERS, "ETag": tag})
             return Picture(answer, place.size, fd, stack.pop_all().close)
     except (JobError, OSError):
         return None

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from layerwatch.errors import Code, Final, NewUrl, Superseded
-from layerwatch.ledger import Ledger, Recorded
+from layerwatch.ledger import Ledger, Recorded, Session
 from layerwatch.source import Identity
 from layerwatch.states import Event
 
@@ -263,3 +263,33 @@ def test_a_traceback_goes_into_the_history_and_only_the_message_into_the_row(led
     row = ledger.reports.file(job.id)
     assert row is not None
     assert row.error == "a fault in layerwatch"
+
+
+def test_what_became_of_a_source_whose_name_is_not_utf8_is_kept_to_the_byte(ledger: Ledger) -> None:
+    name = os.fsdecode(b"/drop/\xff.png")
+    (recorded,) = record(ledger, version(name))
+    job = claimed(ledger)
+    ledger.files.uploaded(job, Event.STORED, T0, file_id="f", workspace_id="w", verified="crc32c", aftermath=True)
+    for last in (False, True):
+        work = ledger.finishing.claim("me", T0)
+        assert work
+        if last:
+            ledger.finishing.finished(work, done=True, detail=f"moved to {name}", code=None, now=T0)
+        else:
+            ledger.finishing.again(work, f"{name} is in use", T0)
+    known = ledger.reports.known(recorded.id)
+    assert known
+    assert known.aftermath_detail == f"moved to {name}"
+    assert ledger.outstanding.of_file(recorded.id).aftermath_detail == f"moved to {name}"
+    assert ledger.reports.history(recorded.id)[-1].detail == "moved to /drop/\ufffd.png"
+
+
+def test_uploads_that_were_begun_in_another_workspace_begin_anew(ledger: Ledger) -> None:
+    record(ledger, version())
+    job = claimed(ledger)
+    ledger.files.save_session(job, Session("https://storage/s", "f", "image/png", T0 + 900))
+    ledger.files.save_progress(job, 1)
+    ledger.files.recover(T0)
+    ledger.files.forget_sessions()
+    again = claimed(ledger)
+    assert (again.session, again.bytes_sent) == (None, 0)

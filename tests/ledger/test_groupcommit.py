@@ -4,6 +4,7 @@ import os
 import sqlite3
 import struct
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from layerwatch.errors import LedgerTrouble
-from layerwatch.ledger import GroupCommit, Ledger
+from layerwatch.ledger import GroupCommit, Ledger, connecting, groupcommit
 
 FRAME_HEAD, WAL_HEAD = 24, 32
 
@@ -172,4 +173,29 @@ def test_another_process_gets_its_turn(path: str) -> None:
         for thread in threads:
             thread.join()
     assert os.path.exists(path)
+    group.close()
+
+
+def test_who_waits_for_another_process_does_not_let_the_others_wait_one_after_the_other(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connecting, "BUSY_MS", 300)
+    monkeypatch.setattr(groupcommit, "BUSY_MS", 300)
+    group, failed, waited = GroupCommit(path, threading.Lock(), threading.Event), [], []
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+
+        def work(number: int) -> None:
+            began = time.monotonic()
+            try:
+                note(group, str(number), 0)
+            except sqlite3.OperationalError as error:
+                failed.append(str(error))
+            waited.append(time.monotonic() - began)
+
+        together(12, work)
+        other.execute("ROLLBACK")
+    assert failed == ["database is locked"] * 12
+    assert max(waited) < 6 * min(waited), "twelve times as long, if each waited for the one before it"
+    note(group, "after", 1)
     group.close()

@@ -129,6 +129,21 @@ def test_a_folder_that_is_taken_away_is_left_alone_but_for_what_is_going_up(site
     assert site.end(daemon) == 0
 
 
+def test_a_folder_that_gets_another_name_is_watched_under_that_one(site: Site) -> None:
+    daemon = site.start()
+    until(lambda: "watching" in site.said(), "the start")
+    site.config.write_text(site.config.read_text().replace('name = "drop"', 'name = "new"'))
+    said = reload(site, daemon, "configuration_taken")
+    assert "folder drop is gone" in said
+    assert "folder new is new" in said
+    until(lambda: site.ask("SELECT name, state FROM folders") == [{"name": "new", "state": "watching"}], "the watch")
+    until(lambda: not site.ask("SELECT 1 FROM folders WHERE scanned_at IS NULL"), "the first scan")
+    (site.drop / "a.png").write_bytes(sample("png", 1, 5000))
+    until(lambda: site.statuses() == {"uploaded": 1}, "a file that is heard of")
+    assert site.rows("folder") == [{"folder": "new"}]
+    assert site.end(daemon) == 0
+
+
 def test_what_cannot_change_under_way_and_credentials_that_are_refused_keep_the_old_one(site: Site) -> None:
     token = site.home / "token"
     token.write_text("sandbox-token\n")
@@ -139,6 +154,8 @@ def test_what_cannot_change_under_way_and_credentials_that_are_refused_keep_the_
     whole = site.config.read_text()
     site.config.write_text(whole.replace("ledger.db", "other.db"))
     assert "ledger.path: cannot change while layerwatch runs" in reload(site, daemon, "configuration_kept")
+    site.config.write_text(whole.replace(site.sandbox.workspace_id, "00000000-0000-0000-0000-000000000001"))
+    assert "api.workspace_id: cannot change while layerwatch runs" in reload(site, daemon, "configuration_kept")
     site.config.write_text(whole)
     token.write_text("not-the-token\n")
     said = reload(site, daemon, "configuration_kept")

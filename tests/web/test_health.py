@@ -259,6 +259,18 @@ def test_what_passes_by_itself_is_noted_and_wakes_nobody(daemon: Daemon, ledger:
     ]
 
 
+def test_what_does_not_pass_wakes_somebody_whatever_waits_for_it(daemon: Daemon, ledger: Ledger) -> None:
+    """Generations, say: no file is in the queue."""
+    daemon.hold = hold(Code.NETWORK, "cannot connect")
+    daemon.now += 3601
+    status, document = told(daemon, ledger)
+    assert status == 503
+    assert [each["what"] for each in document["reasons"]] == ["waiting_too_long"]
+    assert "cannot connect" in document["reasons"][0]["detail"]
+    daemon.hold = None
+    assert told(daemon, ledger)[0] == 200
+
+
 # --- what others wrote ------------------------------------------------------------------------------------------------
 
 

@@ -95,7 +95,7 @@ def test_what_is_tried_again_says_when_and_what_is_not_taken_says_why(
 
 
 def test_a_hold_says_that_everything_waits_and_why(client: httpx.Client, site: Site) -> None:
-    site.hold = Hold("network", "connection \x1b[2J refused", 0.0, 60.0, 0.0)
+    site.hold = Hold("network", "connection \x1b[2J refused", time.monotonic(), 60.0, 0.0)
     found = page(client)
     assert found.title == "everything waits - layerwatch"
     assert found.text("now") == r"Everything waits. connection \x1b[2J refused"
