@@ -683,6 +683,13 @@ def test_a_page_for_other_machines_needs_a_token_and_has_one_from_its_file(write
     assert "sesame" not in repr(http)
 
 
+def test_a_token_of_the_page_that_could_be_guessed_is_refused(write: Write, tmp_path: Path) -> None:
+    (tmp_path / "page").write_text("status\n")
+    path = write('[http]\nlisten = "0.0.0.0:9753"\ntoken_file = "page"\n' + FOLDER)
+    with pytest.raises(UserError, match="could be guessed"):
+        load(path, require_token=False).http.token()
+
+
 def test_a_token_file_of_the_page_that_cannot_be_read_is_told(write: Write) -> None:
     path = write('[http]\nlisten = "0.0.0.0:9753"\ntoken_file = "/nowhere/page"\n' + FOLDER)
     assert any(problem.where.startswith(f"{path}: http.token_file") for problem in faults(path, require_token=True))

@@ -57,6 +57,16 @@ def find(api: Mapping[str, object], origins: Origins) -> Found:
     return _judged(where, configured) if isinstance(configured, str) else Found()
 
 
+def of_page(where: str, token_file: object) -> Found:
+    """What the status page asks for. Unlike a webhook's secret it is guessed at by whoever can ask again and again, and
+    its very text is taken out of all that is said."""
+    found = from_file(where, token_file)
+    if found.secret is None or len(found.secret) >= SHORTEST:
+        return found
+    reason = f"the token is shorter than {SHORTEST} characters: it could be guessed"
+    return Found(problems=(Problem(where, reason, "put there, for example, what `openssl rand -hex 32` prints"),))
+
+
 def from_file(where: str, secret_file: object) -> Found:
     """The line of text in this file, whose name was configured at `where`: what calls are signed with, or what the
     status page asks for."""
@@ -109,12 +119,9 @@ def _judged(where: str, text: str) -> Found:
 def _judged_secret(where: str, text: str) -> Found:
     """Any line of text will do: we never send it."""
     secret = text.strip()
-    is_text = secret.isprintable() and "\N{REPLACEMENT CHARACTER}" not in secret
-    if is_text and len(secret) >= SHORTEST:
+    if secret and secret.isprintable() and "\N{REPLACEMENT CHARACTER}" not in secret:
         return Found(secret)
-    reason = f"is shorter than {SHORTEST} characters: it could be guessed" if is_text else "is not one line of text"
-    if not secret:
-        reason = "the secret is empty"
+    reason = "is not one line of text" if secret else "the secret is empty"
     return Found(
         problems=(Problem(where, reason, "put one line of text there, such as what `openssl rand -hex 32` prints"),)
     )

@@ -118,7 +118,7 @@ def _secrets(values: dict[str, Any], origins: Origins) -> dict[Loc, Found]:
         for loc, action in _actions(values)
     }
     token_file = _section(values, "http").get("token_file")
-    return {**found, HTTP: credentials.from_file(origins.where((*HTTP, "token_file")), token_file)}
+    return {**found, HTTP: credentials.of_page(origins.where((*HTTP, "token_file")), token_file)}
 
 
 def _hand_out(secrets: Mapping[Loc, Found], settings: Settings) -> None:

@@ -17,7 +17,7 @@ from tests.benchmarks.figures import GROSS, Figure, table
 Measure = Callable[[bool, int], list[Figure]]
 SMALL, MILLION = (1000, 20_000), (1000, 1_000_000)  # rows
 # What says something of so few files, too, and beside whatever else a machine does.
-SHORT = ("httpx", "streams", "idle", "commits")
+SHORT = ("httpx", "streams", "commits")
 
 ALL: dict[str, Measure] = {
     "httpx": lambda short, turns: throughput.against_httpx(500 if short else 5000, turns),
