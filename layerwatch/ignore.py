@@ -98,11 +98,16 @@ class Selection:
 
     def why_not(self, relative: str) -> str | None:
         """Why the file at this path below the root is left out; None when it is taken."""
-        *directories, name = relative.split("/")
+        directory, _, name = relative.rpartition("/")
+        return self.why_not_within(directory) or self.why_not_here(relative, name)
+
+    def why_not_within(self, relative: str) -> str | None:
+        """Why nothing in this directory is taken, because of itself or of one above it; None when it is."""
+        directories = relative.split("/") if relative else []
         for depth, directory in enumerate(directories):
             if reason := self.why_not_enter("/".join(directories[: depth + 1]), directory):
                 return reason
-        return self.why_not_here(relative, name)
+        return None
 
     def why_not_here(self, relative: str, name: str) -> str | None:
         """The same for one in a directory that is walked, of that name."""

@@ -23,7 +23,9 @@ def walk(start: str, root: str, selection: Selection, *, recursive: bool) -> Ite
 
     Links, FIFOs and the like are listed as files: whoever looks at them tells why they are not taken.
     """
-    waiting = [(start, _inode(start))]
+    # What lies above the start is looked at here, once, and not for every file.
+    above = start.removeprefix(root).strip("/")
+    waiting = [] if selection.why_not_within(above) else [(start, _inode(start))]
     while waiting:
         directory = Directory(*waiting.pop())
         path = directory.path

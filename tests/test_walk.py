@@ -155,3 +155,18 @@ def test_what_is_walked_is_exactly_what_the_selection_takes(
             path for directory in walked(root, selection=selection, recursive=recursive) for path, _ in directory.files
         ]
         assert sorted(os.path.relpath(path, root) for path in found) == sorted(expected)
+
+
+@pytest.mark.parametrize("inside", ["done", "done/deeper", ".hidden/deeper", "skip/deeper"])
+def test_a_walk_that_begins_where_nothing_is_taken_takes_nothing(tmp_path: Path, inside: str) -> None:
+    """An event tells of a directory deep in one that is not to be looked into: of what we have moved there, say."""
+    place = tmp_path / inside
+    place.mkdir(parents=True)
+    (place / "a.png").write_bytes(b"a")
+    selection = Selection(exclude=("skip",), own=("done",))
+    assert list(walk(str(place), str(tmp_path), selection, recursive=True)) == []
+    other = tmp_path / "taken" / "deeper"
+    other.mkdir(parents=True)
+    (other / "a.png").write_bytes(b"a")
+    (found,) = walk(str(other), str(tmp_path), selection, recursive=True)
+    assert [os.path.basename(path) for path, _ in found.files] == ["a.png"]
