@@ -91,7 +91,7 @@ class Crew:
         self._bandwidth.rate = settings.upload.max_bandwidth
         # Those of folders that are no longer configured stay known to whoever has a file of theirs in hand.
         self._paths |= {folder.name: folder.path for folder in settings.folders}
-        self._configured = {folder.name: folder for folder in settings.folders}
+        self._configured = _by_name(settings)
         self.settings = settings
 
     def wake(self) -> None:
@@ -195,7 +195,7 @@ class Crew:
                 drop.close()
 
     def _pushed_loop(self, settings: Settings, leave: threading.Event) -> None:
-        configured = {folder.name: folder for folder in settings.folders}
+        configured = _by_name(settings)
         with self._alive("pushed", self.allowance_s) as stopping, self._ledger() as ledger:
             desk = Desk(
                 ledger=ledger,
@@ -251,13 +251,13 @@ class Crew:
         return wait_s
 
     def _plan_loop(self, settings: Settings, leave: threading.Event) -> None:
-        configured = {folder.name: folder for folder in settings.folders}
+        configured = _by_name(settings)
         with self._alive("planner", self.allowance_s) as stopping, self._ledger() as ledger:
             planner = Planner(ledger, configured, self._root, time.time, self.tell)
             self._loop(planner.step, lambda: PLAN_S, stopping, leave)
 
     def _run_loop(self, settings: Settings, name: str, leave: threading.Event) -> None:
-        configured, attempts = {folder.name: folder for folder in settings.folders}, settings.upload.max_attempts
+        configured, attempts = _by_name(settings), settings.upload.max_attempts
         layer, assets = self.layer(settings), Assets(self._tls)
         with self._alive(name, self.allowance_s) as stopping, self._ledger() as ledger:
             kit = Kit(layer, assets, time.time, time.monotonic, stopping, partial(self._pause, stopping))
@@ -271,7 +271,7 @@ class Crew:
         return max(due, self.gate.wait_s(time.monotonic()))
 
     def _deliver_loop(self, settings: Settings, leave: threading.Event) -> None:
-        webhook, configured = Webhook(self._tls), {folder.name: folder for folder in settings.folders}
+        webhook, configured = Webhook(self._tls), _by_name(settings)
         actions = [each for folder in settings.folders for each in (folder.on_uploaded, folder.on_complete) if each]
         longest_s = max((action.timeout for action in actions), default=0.0)
         with (
@@ -340,6 +340,10 @@ class Crew:
             workspace_id=settings.workspace(),
             pushes=self.only,
         )
+
+
+def _by_name(settings: Settings) -> dict[str, Folder]:
+    return {folder.name: folder for folder in settings.folders}
 
 
 def _tuner(settings: Settings) -> Tuner:
