@@ -28,8 +28,8 @@ _PATTERNS = (
     ),
     (re.compile(r"(Bearer\s+)[^\s\"'<>,)\\]+", re.IGNORECASE), rf"\1{REDACTED}"),
 )
-# Nothing but the token can be in a line without one of these: most lines are looked through once.
-_HINT = re.compile("X-Goog-|upload_id|Bearer", re.IGNORECASE)
+# Nothing but the token can be in a line without one of these: most lines are only looked through.
+_HINTS = ("x-goog-", "upload_id", "bearer")
 _tokens: set[str] = set()
 
 
@@ -43,7 +43,8 @@ def redact(text: str) -> str:
     """`text` without secrets."""
     for token in sorted(_tokens, key=len, reverse=True):  # one may begin with another
         text = text.replace(token, REDACTED)
-    if _HINT.search(text):
+    lowered = text.lower()
+    if any(hint in lowered for hint in _HINTS):
         for pattern, replacement in _PATTERNS:
             text = pattern.sub(replacement, text)
     return text

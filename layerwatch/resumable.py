@@ -193,8 +193,10 @@ def _stored(headers: Mapping[str, str]) -> Stored:
 
 
 def _unbase64(text: str | None, length: int) -> bytes | None:
+    if text is None:
+        return None
     try:
-        value = base64.b64decode(text or "", validate=True)
+        value = base64.b64decode(text, validate=True)
     except ValueError:
         return None
     return value if len(value) == length else None

@@ -47,19 +47,43 @@ class Digest:
 
 
 @contextmanager
-def opened(path: str, root: str) -> Iterator[int]:
-    """A read-only descriptor of the regular file `path`, which must really lie below `root` (a real path).
+def opened(path: str, root: str, *, queued: Identity | None = None) -> Iterator[int]:
+    """A read-only descriptor of the regular file `path`, which must really lie below `root` (a real path), and, with
+    `queued`, be that version.
 
-    Raises `Superseded` (vanished; a link, FIFO or device: unsupported) or `TryAgain` (unreadable).
+    Raises `Superseded` (vanished; another version; a link, FIFO or device: unsupported) or `TryAgain` (unreadable).
     """
-    fd = _open(path)
+    fd = open_file(path, root, queued)
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            raise Superseded(Code.UNSUPPORTED_TYPE, "not a regular file")
-        _insist_on_place(fd, path, root)
         yield fd
     finally:
         os.close(fd)
+
+
+def open_file(path: str, root: str, queued: Identity | None) -> int:
+    """The same, for the caller to close: where files are opened by the thousand."""
+    fd = _open(path)
+    try:
+        _insist_on_file(fd, path, root, queued)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _insist_on_file(fd: int, path: str, root: str, queued: Identity | None) -> None:
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        raise Superseded(Code.UNSUPPORTED_TYPE, "not a regular file")
+    _insist_on_place(fd, path, root)
+    if queued is not None:
+        insist_on_version(status, queued)
+
+
+def insist_on_version(status: os.stat_result, queued: Identity) -> None:
+    """Raises `Superseded` for a file that is another version by now."""
+    if identity(status) != queued:
+        raise Superseded(Code.CHANGED, "the file is not the one that was queued any more")
 
 
 def _open(path: str) -> int:
@@ -127,6 +151,11 @@ def digest(fd: int, size: int, *, stopping: Callable[[], bool] = lambda: False) 
         sha256.update(block)
         crc32c.update(block)  # type: ignore[no-untyped-call]
     return Digest(sha256.hexdigest(), int(crc32c.hexdigest(), 16))  # type: ignore[no-untyped-call]
+
+
+def digest_of(content: bytes) -> Digest:
+    """Both hashes of what has been read already."""
+    return Digest(hashlib.sha256(content).hexdigest(), google_crc32c.value(content))
 
 
 def md5(fd: int, size: int) -> bytes:

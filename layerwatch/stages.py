@@ -58,8 +58,7 @@ def upload(job: Job, root: str, tools: Tools, ties: Ties) -> Uploaded:
     if done := attempt.done_before():
         return done
     try:
-        with source.opened(job.path, root) as fd:
-            _insist_on_version(fd, job)
+        with source.opened(job.path, root, queued=job.identity) as fd:
             return attempt.run(fd)
     except Superseded as gone:
         if gone.code is Code.VANISHED and not os.path.isdir(root):
@@ -68,8 +67,7 @@ def upload(job: Job, root: str, tools: Tools, ties: Ties) -> Uploaded:
 
 
 def _insist_on_version(fd: int, job: Job) -> None:
-    if source.identity(os.fstat(fd)) != job.identity:
-        raise Superseded(Code.CHANGED, "the file is not the one that was queued any more")
+    source.insist_on_version(os.fstat(fd), job.identity)
 
 
 class _Upload:
@@ -153,7 +151,6 @@ class _Upload:
 
     def _send(self, request: Send) -> None:
         session = self._in_time()
-        _insist_on_version(self._fd, self._job)
         answer = self._tools.storage.put(
             session.uri,
             session.content_type,

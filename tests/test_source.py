@@ -63,6 +63,18 @@ def test_a_regular_file_is_opened_for_reading_only_and_closed_again(root: Path) 
         os.fstat(fd)
 
 
+def test_only_the_version_that_was_queued_is_opened_where_one_is_named(root: Path) -> None:
+    path = root / "a.png"
+    path.write_bytes(b"abc")
+    queued = source.identity(path.stat())
+    with source.opened(str(path), str(root), queued=queued) as fd:
+        assert os.pread(fd, 9, 0) == b"abc"
+    for other in (queued._replace(size=4), queued._replace(mtime_ns=1), queued._replace(inode=1)):
+        with pytest.raises(Superseded) as caught, source.opened(str(path), str(root), queued=other):
+            pass
+        assert caught.value.code is Code.CHANGED
+
+
 def test_a_file_below_the_root_of_everything_is_in_its_place(root: Path) -> None:
     (root / "a.png").write_bytes(b"abc")
     with source.opened(str(root / "a.png"), "/") as fd:

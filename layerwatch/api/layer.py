@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
+from urllib.parse import quote
 
 from layerwatch import faults
 from layerwatch.api import answers
@@ -20,6 +20,7 @@ from layerwatch.resumable import LIFE_S
 
 PAGE_LIMIT = 100  # the API's own
 MAX_PAGES = 1000
+_EXPIRES = re.compile(r"[?&]X-Goog-Expires=(\d{1,18})(?![^&#])", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,5 +199,5 @@ def _server_time(headers: Mapping[str, str]) -> float | None:
 
 def _life_s(url: str) -> float:
     """How long the signed URL says that it lives, at most the 15 minutes that Layer allows."""
-    stated = parse_qs(urlsplit(url).query).get("X-Goog-Expires", [""])[0]
-    return float(min(int(stated), LIFE_S)) if re.fullmatch(r"\d{1,18}", stated, re.ASCII) else float(LIFE_S)
+    stated = _EXPIRES.search(url)
+    return float(min(int(stated[1]), LIFE_S)) if stated else float(LIFE_S)

@@ -21,6 +21,7 @@ from layerwatch.errors import JobError
 from layerwatch.redact import redact
 
 CONNECT_S, READ_S, WRITE_S = 10.0, 60.0, 30.0
+IDLE_S = 5.0  # then a connection is not used again
 MAX_FAULTS = 3
 MAX_ANSWER_BYTES = 16 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
@@ -59,7 +60,7 @@ def timeouts(read_s: float) -> httpx.Timeout:
     return httpx.Timeout(read_s, connect=CONNECT_S, write=WRITE_S, pool=CONNECT_S)
 
 
-LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20)
+LIMITS = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=IDLE_S)
 
 
 def new_client(
@@ -123,7 +124,7 @@ class Wire:
     ) -> None:
         self._tls, self._read_s, self._away = tls, read_s, away
         self._headers = {**_ALL, **headers}
-        self._timeouts = {"timeout": timeouts(read_s).as_dict()}
+        self._waits_s = {"connect": CONNECT_S, "read": read_s, "write": WRITE_S}
         self._directly = not getproxies()  # the client alone knows proxies, and which hosts they are not for
         self._clients: httpx.Client | None = None
         self._exchanges: exchange.Exchange | None = None
@@ -131,45 +132,49 @@ class Wire:
 
     def send(self, method: str, url: str, **request: Any) -> Reply:
         """One request, its whole answer. Raises `ApiDown` when nobody is there, `TryAgain` when it broke on the way."""
-        if not self._directly or not exchange.fits(url, request):
+        to = exchange.address(url, request) if self._directly else None
+        if to is None:
             with self.stream(method, url, **request) as response:
                 return Reply(response.status_code, dict(response.headers), read(response))
         headers = {**self._headers, **request.pop("headers", _NONE)}
-        with self._faults_told(url):
-            return Reply(*self._exchange().send(method, url, headers, self._timeouts, MOST_BYTES, **request))
+        try:
+            reply = Reply(*self._exchange().send(method, to, headers, MOST_BYTES, **request))
+        except BaseException as error:
+            self._broke(error, url)
+            raise
+        self._faults = 0
+        return reply
 
     @contextlib.contextmanager
     def stream(self, method: str, url: str, **request: Any) -> Iterator[httpx.Response]:
         """One request; its answer's body is for the `with` block to read."""
-        with self._faults_told(url):
+        try:
             response = self._client().send(self._request(method, url, **request), stream=True)
             try:
                 yield response
             finally:
                 response.close()
-
-    @contextlib.contextmanager
-    def _faults_told(self, url: str) -> Iterator[None]:
-        """What breaks in here becomes ours."""
-        try:
-            yield
-        except h11.LocalProtocolError as error:
-            # Not an httpx error: the body was not as long as was announced.
-            self.close()
-            raise faults.BODY_CHANGED.error(str(error)) from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            self._fault(poisoned=isinstance(error, httpx.PoolTimeout))
-            raise transport_fault(error, url, self._away) from None
-        except BaseException:
-            self.close()  # raised by the body, in the middle of the request: the connection is of no use any more
+        except BaseException as error:
+            self._broke(error, url)
             raise
         self._faults = 0
+
+    def _broke(self, error: BaseException, url: str) -> None:
+        """Raises our error for one of the wire's; any other was raised by who made the body or read the answer."""
+        if isinstance(error, httpx.HTTPError | httpx.InvalidURL):
+            self._fault(poisoned=isinstance(error, httpx.PoolTimeout))
+            raise transport_fault(error, url, self._away) from None
+        self.close()  # in the middle of it: the connection is of no use any more
+        if isinstance(error, h11.LocalProtocolError):
+            # Not an httpx error: the body was not as long as was announced.
+            raise faults.BODY_CHANGED.error(str(error)) from None
 
     def _request(
         self, method: str, url: str, headers: Mapping[str, str] = _NONE, timeout: float | None = None, **request: Any
     ) -> httpx.Request:
-        waits = self._timeouts if timeout is None else {"timeout": httpx.Timeout(timeout).as_dict()}
-        return httpx.Request(method, url, headers={**self._headers, **headers}, extensions=waits, **request)
+        waits = timeouts(self._read_s) if timeout is None else httpx.Timeout(timeout)
+        extensions = {"timeout": waits.as_dict()}
+        return httpx.Request(method, url, headers={**self._headers, **headers}, extensions=extensions, **request)
 
     def _client(self) -> httpx.Client:
         if self._clients is None:
@@ -178,7 +183,7 @@ class Wire:
 
     def _exchange(self) -> exchange.Exchange:
         if self._exchanges is None:
-            self._exchanges = exchange.Exchange(self._tls, LIMITS)
+            self._exchanges = exchange.Exchange(self._tls, self._waits_s, IDLE_S)
         return self._exchanges
 
     def close(self) -> None:

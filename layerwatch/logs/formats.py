@@ -11,6 +11,7 @@ from layerwatch.redact import redact
 # syslog's priorities, as the journal reads them in front of a line: see sd-daemon(3).
 _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 _DEBUG = 7
+_as_json = json.JSONEncoder(default=str).encode  # `json.dumps` makes an encoder for each line
 
 
 class HumanFormatter(logging.Formatter):
@@ -35,7 +36,7 @@ class JsonFormatter(logging.Formatter):
             "event": getattr(record, "event", record.name),
             "message": super().format(record),
         }
-        return redact(json.dumps(line, default=str))
+        return redact(_as_json(line))
 
 
 class JournalFormatter(logging.Formatter):
