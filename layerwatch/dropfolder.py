@@ -141,7 +141,8 @@ class DropFolder:
             self._note_silence()
             self._begin_scan_if_due()
             self._poll_unheard()
-            if scanned := self._scan.step(self._around.monotonic() + SLICE_S):
+            # All that a scan finds is kept in memory: where there is much to be taken, that comes first.
+            if not self._intake.behind and (scanned := self._scan.step(self._around.monotonic() + SLICE_S)):
                 self._scanned(scanned)
             self._intake.take_due(self._around.monotonic() + SLICE_S)
 
@@ -202,8 +203,7 @@ class DropFolder:
         if self._baseline:
             self._intake.set_aside(new)
             return 0
-        for path, identity in new:
-            self._intake.see(path, identity, unknown=True)
+        self._intake.see_all(new)
         return len(new)
 
     def _scanned(self, scanned: Scanned) -> None:

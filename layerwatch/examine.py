@@ -10,8 +10,9 @@ from layerwatch import media, source
 from layerwatch.errors import Code, Superseded, TryAgain
 from layerwatch.ledger import Refusal, Version
 from layerwatch.media import Whole
-from layerwatch.source import Identity
+from layerwatch.source import Digest, Identity
 
+SMALL_BYTES = 256 * 1024  # up to here one read brings all that is to be judged and hashed
 TAKEN = "JPEG, PNG and WebP images, MP4 video, MP3 and WAV audio"
 
 
@@ -42,11 +43,14 @@ Finding = Version | Refusal | NotYet | Changed | Gone
 @dataclass(frozen=True, slots=True)
 class Limits:
     """`max_size` in bytes. How long the file was quiet: `settled`, the whole settle time, not only the short one
-    after its writer closed it; `patient`, for so long that nobody can be writing it any more."""
+    after its writer closed it; `patient`, for so long that nobody can be writing it any more. `aftermath` and
+    `seen_at` are those of the version."""
 
     max_size: int
     settled: bool
     patient: bool
+    aftermath: bool = False
+    seen_at: float | None = None
 
 
 def look(path: str) -> tuple[Identity, int] | None:
@@ -61,8 +65,8 @@ def look(path: str) -> tuple[Identity, int] | None:
 def examine(
     folder: str, path: str, root: str, expected: Identity, limits: Limits, stopping: Callable[[], bool]
 ) -> Finding:
-    """What the file at `path`, quiet as `expected`, is. Its bytes are read at most once, and only if they can be
-    taken."""
+    """What the file at `path`, quiet as `expected`, is. Its bytes are read at most once, and, but for a small one's,
+    only if they can be taken."""
     seen = look(path)
     if seen is None:
         return Gone()
@@ -72,8 +76,11 @@ def examine(
     if refused := _refused_by_looks(mode, identity, limits):
         return Refusal(folder, path, identity, *refused)
     try:
-        with source.opened(path, root) as fd:
+        fd = source.open_file(path, root, identity)
+        try:
             return _examine_open(fd, folder, path, identity, limits, stopping)
+        finally:
+            os.close(fd)
     except Superseded as error:
         now = look(path)
         # The very same file, still there: it is refused for what it is, not for what happened to it meanwhile.
@@ -101,7 +108,10 @@ def _refused_by_looks(mode: int, identity: Identity, limits: Limits) -> tuple[Co
 def _examine_open(
     fd: int, folder: str, path: str, identity: Identity, limits: Limits, stopping: Callable[[], bool]
 ) -> Finding:
-    found = media.look(fd, identity.size)
+    # Before anything is read: who has opened it since changes its time, if he writes, and that is looked at in the end.
+    written_to = not limits.patient and source.being_written(fd)
+    head = os.pread(fd, identity.size, 0) if identity.size <= SMALL_BYTES else b""
+    found = media.look(fd, identity.size, head)
     if found is None:
         message = f"{media.describe(fd, identity.size)}; Layer takes {TAKEN}"
         return Refusal(folder, path, identity, Code.UNSUPPORTED_TYPE, message)
@@ -109,16 +119,25 @@ def _examine_open(
         if limits.patient:
             return Refusal(folder, path, identity, Code.INCOMPLETE, found.why)
         return NotYet(found.why)
-    if not limits.patient and source.being_written(fd):
+    if written_to:
         return NotYet("a program still has it open for writing")
     if found.whole is Whole.UNKNOWN and not limits.settled:
         return NotYet("nothing in it tells whether it is complete", settling=True)
-    digest = source.digest(fd, identity.size, stopping=stopping)
+    digest = _digest(fd, head, identity.size, stopping)
     if digest is None:
         return NotYet("layerwatch is ending", settling=True)
     after = look(path)
     if after is None:
         return Gone()
-    if after[0] != identity or source.identity(os.fstat(fd)) != identity:
+    # It was this very file when it was opened: what the path shows of it is what its descriptor would show.
+    if after[0] != identity:
         return Changed(after[0])
-    return Version(folder, path, identity, found.content_type, digest)
+    aftermath, seen_at = limits.aftermath, limits.seen_at
+    return Version(folder, path, identity, found.content_type, digest, aftermath, seen_at=seen_at)
+
+
+def _digest(fd: int, head: bytes, size: int, stopping: Callable[[], bool]) -> Digest | None:
+    """Of a file of which the first bytes are read; None where it is time to end."""
+    if len(head) < size:
+        return source.digest(fd, size, stopping=stopping)
+    return None if stopping() else source.digest_of(head)

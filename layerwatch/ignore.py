@@ -5,7 +5,7 @@ what layerwatch itself writes. Pure; decides by the name alone.
 import fnmatch
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 RECEIPT_SUFFIX = ".layer.json"
 
@@ -65,16 +65,31 @@ class Names:
             else:
                 others.append(fnmatch.translate(pattern))  # each ends in \Z, so that they can be joined
         self._whole, self._heads, self._tails = frozenset(whole), tuple(heads), tuple(tails)
+        # By one character most names are told from all the patterns.
+        self._firsts, self._lasts = frozenset(head[:1] for head in heads), frozenset(tail[-1:] for tail in tails)
         self._others = re.compile("|".join(others), re.IGNORECASE) if others else None
+        self._all = "" in tails
 
     def match(self, name: str) -> bool:
         lower = name.lower()
         return (
-            lower.endswith(self._tails)
-            or lower.startswith(self._heads)
+            self._all
+            or (lower[-1:] in self._lasts and lower.endswith(self._tails))
+            or (lower[:1] in self._firsts and lower.startswith(self._heads))
             or lower in self._whole
             or (self._others is not None and self._others.match(name) is not None)
         )
+
+
+class _Patterns:
+    """Those without a slash are held against the name, those with one against the path below the folder."""
+
+    def __init__(self, patterns: Sequence[str]) -> None:
+        self._names = Names(pattern for pattern in patterns if "/" not in pattern)
+        self._paths = Names(pattern.lstrip("/") for pattern in patterns if "/" in pattern)
+
+    def match(self, name: str, relative: str) -> bool:
+        return self._names.match(name) or self._paths.match(relative)
 
 
 _SPECIAL = frozenset("*?[")
@@ -89,12 +104,12 @@ class Selection:
     include: Sequence[str] = ("*",)
     exclude: Sequence[str] = ()
     own: Sequence[str] = ()  # folders of our own below the root (results), relative
+    _included: _Patterns = field(init=False, repr=False, compare=False)
+    _excluded: _Patterns | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        for name in ("include", "exclude"):
-            patterns = getattr(self, name)
-            object.__setattr__(self, f"_{name}_name", Names(p for p in patterns if "/" not in p))
-            object.__setattr__(self, f"_{name}_path", Names(p.lstrip("/") for p in patterns if "/" in p))
+        object.__setattr__(self, "_included", _Patterns(self.include))
+        object.__setattr__(self, "_excluded", _Patterns(self.exclude) if self.exclude else None)
 
     def why_not(self, relative: str) -> str | None:
         """Why the file at this path below the root is left out; None when it is taken."""
@@ -113,9 +128,9 @@ class Selection:
         """The same for one in a directory that is walked, of that name."""
         if _LITTER.match(name):
             return f"{name!r} is a temporary, hidden or system name"
-        if self._matches("exclude", name, relative):
+        if self._excluded and self._excluded.match(name, relative):
             return "matches one of the folder's `exclude` patterns"
-        if not self._matches("include", name, relative):
+        if not self._included.match(name, relative):
             return "matches none of the folder's `include` patterns"
         return None
 
@@ -125,11 +140,6 @@ class Selection:
             return f"{name!r} is a temporary, hidden or system folder"
         if relative in self.own:
             return f"{relative!r} is where results are saved"
-        if self._matches("exclude", name, relative):
+        if self._excluded and self._excluded.match(name, relative):
             return f"the folder {relative!r} matches one of the `exclude` patterns"
         return None
-
-    def _matches(self, which: str, name: str, relative: str) -> bool:
-        by_name: Names = getattr(self, f"_{which}_name")
-        by_path: Names = getattr(self, f"_{which}_path")
-        return by_name.match(name) or by_path.match(relative)

@@ -20,13 +20,15 @@ from layerwatch.notices import Notice, Tell, name_text
 from layerwatch.settle import Candidate, Settle
 from layerwatch.source import Identity
 
-BATCH = 100
-LARGE_BYTES = 4 * 1024 * 1024  # of these reading takes longer than having a thread for it
+BATCH = 200  # files that are written down in one commit: others want to write, too
+BACKLOG = 10_000  # candidates, half a kilobyte each
+BATCH_BYTES = 16 * 1024 * 1024  # what can go up now should not wait for many others to be read
+LARGE_BYTES = 4 * 1024 * 1024  # of these two are read at once
 SIDE_BY_SIDE = 2
 AFTER_SIGN_S = 0.2  # quiet enough after a writer closed the file, where its structure proves it whole
 
 
-Look = Callable[[], Finding]
+Look = Callable[[], list[Finding]]
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Surroundings:
     max_size: int
     aftermath: bool  # the folder wants something done with a file once it is uploaded
     why_no_input: Callable[[Origin], str | None]  # why a result of ours is not to be taken as a file; None: it is
-    side_by_side: Callable[[Sequence[Look]], Sequence[Finding]] = lambda looks: [look() for look in looks]
+    side_by_side: Callable[[Sequence[Look]], Sequence[list[Finding]]] = lambda looks: [look() for look in looks]
 
 
 class Intake:
@@ -56,12 +58,17 @@ class Intake:
         self._settle = Settle()
         self._told_waiting: set[str] = set()
         self._any_results = False
-        self._unknown: set[str] = set()  # of the candidates; nobody but this thread records them
 
     @property
     def busy(self) -> bool:
-        """Candidates are settling; those that are quiet and not whole do not count."""
-        return self._settle.settling > 0
+        """Candidates are settling; those that are quiet and not whole do not count. From any thread."""
+        return self._settle.busy
+
+    @property
+    def behind(self) -> bool:
+        """There are many candidates, and some are due."""
+        due_at = self._settle.next_due_at() if len(self._settle) > BACKLOG else None
+        return due_at is not None and due_at <= self._around.monotonic()
 
     def next_due_at(self) -> float | None:
         return self._settle.next_due_at()
@@ -70,15 +77,15 @@ class Intake:
         """All of it: the folder is away, or the ledger could not be written."""
         self._settle.clear()
         self._told_waiting.clear()
-        self._unknown.clear()
 
-    def see(self, path: str, identity: Identity, *, finished: bool = False, unknown: bool = False) -> None:
-        """The file is there, as `identity`; `finished`: its writer has just closed it, or renamed it to this.
-        `unknown`: the ledger has just been asked, and does not know it."""
+    def see(self, path: str, identity: Identity, *, finished: bool = False) -> None:
+        """The file is there, as `identity`; `finished`: its writer has just closed it, or renamed it to this."""
         quiet_s = min(self._folder.settle, AFTER_SIGN_S) if finished else self._folder.settle
         self._settle.see(path, identity, self._around.monotonic(), quiet_s)
-        if unknown:
-            self._unknown.add(path)
+
+    def see_all(self, files: Sequence[tuple[str, Identity]]) -> None:
+        """These are there, and the ledger, which has just been asked, knows none of them."""
+        self._settle.see_all(files, self._around.monotonic(), self._folder.settle)
 
     def set_aside(self, files: list[tuple[str, Identity]]) -> None:
         """These were there before us, and `existing = false`."""
@@ -87,56 +94,72 @@ class Intake:
         self._record([Refusal(name, path, identity, Code.EXISTING, reason) for path, identity in files])
 
     def take_due(self, until: float) -> None:
-        """Examine what is due, up to the monotonic time `until` or a batch, and write it down in one commit."""
-        found: list[Version | Refusal] = []
+        """Examine a batch of what is due, up to the monotonic time `until`, and write it down in one commit."""
         # What a result is is known before it can be seen, let alone before it is due here.
         self._any_results = self._any_results or self._around.ledger.planning.any_results()
-        while len(found) < BATCH and not self._around.stopping() and (due := self._due(until)):
-            found += self._decided(due)
-            if sum(candidate.identity.size for candidate in due) >= LARGE_BYTES:
-                break  # what can go up now should not wait for the next ones to be read
-        if found:
+        due = self._due(until)
+        if found := self._decided(due, until) if due else []:
             self._record(found)
 
     def _due(self, until: float) -> list[Candidate]:
-        """The next one; and where that is large another one, to be read beside it."""
+        """A batch of those that are due: so many, or so much; of large ones two, to be read at once."""
         due: list[Candidate] = []
-        while not due or (len(due) < SIDE_BY_SIDE and due[-1].identity.size >= LARGE_BYTES):
+        size = large = 0
+        while len(due) < BATCH and large < SIDE_BY_SIDE and (large or size < BATCH_BYTES):
             now = self._around.monotonic()
-            candidate = self._settle.due(now) if now < until else None
-            if candidate is None:
+            if now >= until or self._around.stopping() or (candidate := self._settle.due(now)) is None:
                 break
             due.append(candidate)
+            size += candidate.identity.size
+            large += candidate.identity.size >= LARGE_BYTES
         return due
 
-    def _decided(self, due: list[Candidate]) -> Iterator[Version | Refusal]:
+    def _decided(self, due: list[Candidate], until: float) -> list[Version | Refusal]:
         """Those of them that are to be written down."""
-        now, files = self._around.monotonic(), []
+        now = self._around.monotonic()
+        found: list[Version | Refusal] = []
+        files: list[Candidate] = []
         for candidate in due:
-            path = candidate.path
-            if path not in self._unknown and self._around.ledger.files.is_known(path, candidate.identity):
-                self._drop(path)
+            if not candidate.unknown and self._around.ledger.files.is_known(candidate.path, candidate.identity):
+                self._drop(candidate.path)
             elif self._is_sidecar(candidate):
                 reason = "read by a rule for the file beside it"
-                yield Refusal(self._folder.name, path, candidate.identity, Code.SIDECAR, reason)
+                found.append(Refusal(self._folder.name, candidate.path, candidate.identity, Code.SIDECAR, reason))
             else:
                 files.append(candidate)
-        examined = self._around.side_by_side([partial(self._examined, candidate, now) for candidate in files])
-        for candidate, finding in zip(files, examined, strict=True):
+        for candidate, finding in self._examined(files, now, until):
             if (decided := self._decide(candidate, finding, now)) is not None:
-                yield decided
+                found.append(decided)
+        return found
 
-    def _examined(self, candidate: Candidate, now: float) -> Finding:
-        limits = self._limits(now - candidate.quiet_since)
-        path, identity = candidate.path, candidate.identity
-        return examine(self._folder.name, path, self._root(), identity, limits, self._around.stopping)
+    def _examined(self, files: list[Candidate], now: float, until: float) -> Iterator[tuple[Candidate, Finding]]:
+        """What each of them is, as far as there was time; a large one is read beside the others."""
+        last = [files.pop()] if len(files) > 1 and files[-1].identity.size >= LARGE_BYTES else []
+        lanes = [lane for lane in (files, last) if lane]
+        looked = self._around.side_by_side([partial(self._examine, lane, now, until) for lane in lanes])
+        for lane, findings in zip(lanes, looked, strict=True):
+            self._settle.give_back(lane[len(findings) :], now)
+            yield from zip(lane, findings, strict=False)
+
+    def _examine(self, candidates: list[Candidate], now: float, until: float) -> list[Finding]:
+        """What the first of them is, and others while there is time."""
+        name, root, stopping = self._folder.name, self._root(), self._around.stopping
+        since, limits = candidates[0].quiet_since, self._limits(candidates[0].quiet_since, now)
+        findings: list[Finding] = []
+        for candidate in candidates:
+            if candidate.quiet_since != since:  # what a scan saw at once has the same
+                since, limits = candidate.quiet_since, self._limits(candidate.quiet_since, now)
+            findings.append(examine(name, candidate.path, root, candidate.identity, limits, stopping))
+            if self._around.monotonic() >= until:
+                break
+        return findings
 
     def _decide(self, candidate: Candidate, finding: Finding, now: float) -> Version | Refusal | None:
         match finding:
             case Gone():
                 self._drop(candidate.path)
             case Changed(identity):
-                self._unknown.discard(candidate.path)
+                candidate.unknown = False
                 # Since now: it may have been read for long.
                 self._settle.see(candidate.path, identity, self._around.monotonic(), self._folder.settle)
             case NotYet(_, settling) if settling:
@@ -144,14 +167,13 @@ class Intake:
             case NotYet(reason):
                 self._put_off(candidate, now, reason)
             case Version() as version:
-                seen_at = self._since(candidate)
-                return self._unless_ours(replace(version, aftermath=self._around.aftermath, seen_at=seen_at))
+                return self._unless_ours(version)
             case Refusal() as refusal:
                 return refusal
         return None
 
     def _is_sidecar(self, candidate: Candidate) -> bool:
-        if os.path.splitext(candidate.path)[1].lower() not in self._folder.sidecars:
+        if not self._folder.sidecars or os.path.splitext(candidate.path)[1].lower() not in self._folder.sidecars:
             return False
         seen = look(candidate.path)
         return seen is not None and seen[0] == candidate.identity and stat.S_ISREG(seen[1])
@@ -166,9 +188,10 @@ class Intake:
             return Refusal(version.folder, version.path, version.identity, Code.GENERATED, reason)
         return replace(version, origin=origin.id)
 
-    def _limits(self, quiet_s: float) -> Limits:
-        folder = self._folder
-        return Limits(self._around.max_size, quiet_s >= folder.settle, quiet_s >= folder.incomplete_after)
+    def _limits(self, quiet_since: float, now: float) -> Limits:
+        folder, around, quiet_s = self._folder, self._around, now - quiet_since
+        settled, patient = quiet_s >= folder.settle, quiet_s >= folder.incomplete_after
+        return Limits(around.max_size, settled, patient, around.aftermath, around.wall() - quiet_s)
 
     def _put_off(self, candidate: Candidate, now: float, reason: str) -> None:
         said_before = candidate.path in self._told_waiting and candidate.waiting_for == reason
@@ -198,7 +221,6 @@ class Intake:
 
     def _drop(self, path: str) -> None:
         self._settle.drop(path)
-        self._unknown.discard(path)
         if path in self._told_waiting:
             self._around.ledger.facts.no_longer_waiting([path])
             self._told_waiting.discard(path)

@@ -10,8 +10,10 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 
 _HEAD = 8192
+_MARKS = 32  # all that types are told by lies in so many first bytes, but for an MP4's brands and an MP3's frames
 _MAX_PARTS = 65_536  # a PNG of 64 MiB in chunks of 1 KiB; beyond that we say that we do not know
 
 
@@ -32,7 +34,7 @@ class Media:
     why: str = ""  # for a person, when `whole` is NO
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _File:
     """An open file, as long as it was when it was looked at: what is written behind that is not ours to judge."""
 
@@ -41,7 +43,7 @@ class _File:
     head: bytes
 
     def read(self, at: int, count: int) -> bytes:
-        if at + count <= len(self.head):
+        if at + count <= len(self.head) or len(self.head) == self.size:
             return self.head[at : at + count]
         return os.pread(self.fd, min(count, self.size - at), at) if at < self.size else b""
 
@@ -57,25 +59,39 @@ class _File:
 
 # A judge says how whole a file is; in words what it lacks; or None, it is not of that type after all.
 _Verdict = Whole | str | None
+_Judge = Callable[[_File], _Verdict]
 
 
 class _EndlessError(Exception):
     """More parts than we are ready to walk."""
 
 
-def look(fd: int, size: int) -> Media | None:
-    """Type and wholeness of an open file of `size` bytes; None: it is none of the six types."""
-    file = _open(fd, size)
+def look(fd: int, size: int, head: bytes = b"") -> Media | None:
+    """Type and wholeness of an open file of `size` bytes; None: it is none of the six types. `head`: as many of its
+    first bytes as have been read already."""
+    file = _File(fd, size, head) if head else _open(fd, size)
     if len(file.head) < 2:
         return None
-    content_type, judge = next(row[1:] for row in _TYPES if row[0](file.head))
+    content_type, judge = _type_of(file.head)
     try:
         verdict = judge(file)
     except _EndlessError:
         verdict = Whole.UNKNOWN
     if isinstance(verdict, Whole):
-        return Media(content_type, verdict)
+        return _media(content_type, verdict)
     return Media(content_type, Whole.NO, verdict) if verdict else None
+
+
+@cache  # of few kinds, and asked for by each file of a scan
+def _media(content_type: str, whole: Whole) -> Media:
+    return Media(content_type, whole)
+
+
+def _type_of(head: bytes) -> tuple[str, _Judge]:
+    for test, content_type, judge in _TYPES:
+        if test(head):
+            return content_type, judge
+    raise AssertionError("the last row is for all")
 
 
 def describe(fd: int, size: int) -> str:
@@ -97,7 +113,9 @@ def _open(fd: int, size: int) -> _File:
 
 def _agrees(head: bytes, at: int, *marks: bytes) -> bool:
     """Is one of `marks` at `at`, or may it still come there? What is too short to tell agrees with all."""
-    return any(head[at : at + len(mark)] == mark[: max(0, len(head) - at)] for mark in marks)
+    if head.startswith(marks, at):
+        return True
+    return len(head) < _MARKS and any(at + len(mark) > len(head) and mark.startswith(head[at:]) for mark in marks)
 
 
 # --- walking: PNG chunks, RIFF chunks, MP4 boxes and JPEG segments differ only in their headers -----------------------
@@ -108,10 +126,12 @@ _Header = Callable[[bytes], tuple[bytes, int]]
 
 def _walk(file: _File, at: int, header: _Header) -> Iterator[tuple[bytes, int, int]]:
     """Name, start and end of each part. The last one may reach past the end of the file, or have no length."""
+    size, head = file.size, file.head
+    in_head = size if len(head) == size else len(head) - 16
     for _ in range(_MAX_PARTS):
-        if at >= file.size:
+        if at >= size:
             return
-        name, length = header(file.read(at, 16))
+        name, length = header(head[at : at + 16] if at <= in_head else file.read(at, 16))
         yield name, at, at + length
         if not length:
             return
@@ -358,7 +378,7 @@ _FOREIGN_TABLE = (
 _FOREIGN = re.compile(b"|".join(b"(%s)" % pattern for pattern, _ in _FOREIGN_TABLE), re.DOTALL)
 
 # The first row whose test a head passes judges the file.
-_TYPES: tuple[tuple[Callable[[bytes], bool], str, Callable[[_File], _Verdict]], ...] = (
+_TYPES: tuple[tuple[Callable[[bytes], bool], str, _Judge], ...] = (
     (lambda head: _agrees(head, 0, _PNG), "image/png", _judge_png),
     (lambda head: _agrees(head, 0, _SOI), "image/jpeg", _judge_jpeg),
     (lambda head: _agrees(head, 0, b"RIFF", b"RF64") and _agrees(head, 8, b"WAVE"), "audio/wav", _judge_wav),

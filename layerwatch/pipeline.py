@@ -3,11 +3,9 @@
 Each uploader has a pipeline of its own; the ledger sees to it that no two ever work on the same file.
 """
 
-import itertools
 import os
 import random
 import traceback
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -62,31 +60,45 @@ class Shared:
 _Outcome = Uploaded | Twin | Stopped | LostClaim | JobError
 
 
+@dataclass
+class _Done:
+    """What came of a claimed file; and the `next` one, taken with leave in the commit that said so."""
+
+    job: Job
+    outcome: _Outcome
+    flight: Flight
+    goes_on: Callable[[], bool]
+    next: tuple[Job | None, Pass | None] = (None, None)
+
+
 class Pipeline:
     """One uploader's work, a step at a time. Drives every test without a thread."""
 
     def __init__(self, ledger: Ledger, tools: Tools, shared: Shared) -> None:
+        self._together = ledger.together
         self._files = ledger.files
         self._finishing = ledger.finishing
         self._tools = tools
         self._shared = shared
-        self._name, self._numbers = uuid.uuid4().hex, itertools.count()  # of its claims
+        self._new_claim = ledger.new_claim
         self._progressed = False  # whether this attempt has brought anything
         self._held = 0  # bytes that the storage was known to hold when it began
         self._expires_at = 0.0  # of its session
 
-    def step(self) -> bool:
+    def step(self, goes_on: Callable[[], bool] = lambda: False) -> bool:
         """Take the file that is due, upload it, write down what came of it. False when there was nothing to do.
 
-        Raises `LedgerTrouble` when not even a claim can be written: nothing has happened then.
+        `goes_on`: whether the next file may be taken in the very commit that ends this one, and so on. Raises
+        `LedgerTrouble` when not even a claim can be written: nothing has happened then.
         """
         given = self._shared.gate.admit(self._tools.monotonic())
         job = self._claim(given)
         if job is None:
             return self._finish_one()
-        self._shared.claimed()
-        points.passed("claimed")
-        self._work(job, given)
+        while job is not None:
+            self._shared.claimed()
+            points.passed("claimed")
+            job, given = self._work(job, given, goes_on)
         return True
 
     def _claim(self, given: Pass | None) -> Job | None:
@@ -97,27 +109,38 @@ class Pipeline:
             return None
         job = None
         try:
-            claim = f"{self._name}-{next(self._numbers)}"
-            now, begun = self._tools.wall(), given is None
+            claim, now, begun = self._new_claim(), self._tools.wall(), given is None
             job = self._files.claim(claim, self._shared.workspace_id, now, begun=begun, pushes=pushes)
         finally:
             if given and job is None:
                 gate.unused(given)
         return job
 
-    def _work(self, job: Job, given: Pass | None) -> None:
+    def _next(self, goes_on: Callable[[], bool]) -> tuple[Job | None, Pass | None]:
+        """Another file, where nothing speaks against going on at once."""
+        if self._shared.gate.hold is not None or not goes_on():
+            return None, None
+        given = Pass(self._tools.monotonic(), probe=False)
+        return self._claim(given), given
+
+    def _work(self, job: Job, given: Pass | None, goes_on: Callable[[], bool]) -> tuple[Job | None, Pass | None]:
+        """One file, to its end; and the next one, where it was taken with that."""
         tools, flights = self._tools, self._shared.board.flights
         flight = Flight(job.path, job.folder, job.identity.size, tools.monotonic(), job.bytes_sent, job.bytes_sent)
         flights[job.id] = flight
         try:
             outcome = self._run(job, flight)
             self._mind_the_gate(outcome, given)
-            self._insist(partial(self._record, job, outcome, flight))
+            # Its source comes first, where something is to be done with that.
+            finishes = isinstance(outcome, Uploaded | Twin) and self._shared.policy(job.folder).wanted
+            done = _Done(job, outcome, flight, lambda: not finishes and goes_on())
+            recorded = self._insist(partial(self._record, done))
             self._shared.worked(REQUESTS)
         finally:
             flights.pop(job.id, None)
-        if isinstance(outcome, Uploaded | Twin) and self._shared.policy(job.folder).wanted:
+        if finishes:
             self._finish_one()
+        return done.next if recorded else (None, None)
 
     def _mind_the_gate(self, outcome: _Outcome, given: Pass | None) -> None:
         """What this job has found out for all. One that went on without leave has found out nothing about Layer."""
@@ -174,7 +197,7 @@ class Pipeline:
     def _finish_one(self) -> bool:
         """Deal with the source of a file that is uploaded, where its folder wants that. False when there was none."""
         tools, shared = self._tools, self._shared
-        job = self._finishing.claim(uuid.uuid4().hex, tools.wall())
+        job = self._finishing.claim(self._new_claim(), tools.wall())
         if job is None:
             return False
         points.passed("finishing")
@@ -188,19 +211,20 @@ class Pipeline:
 
     # --- recording ----------------------------------------------------------------------------------------------------
 
-    def _insist(self, record: Callable[[], None]) -> None:
+    def _insist(self, record: Callable[[], None]) -> bool:
         tools = self._tools
-        insist(record, stopping=tools.stopping, pause=tools.pause, tell=self._shared.tell)
+        return insist(record, stopping=tools.stopping, pause=tools.pause, tell=self._shared.tell)
 
     def _tell_lost(self, error: LostClaim) -> None:
         self._shared.tell(Notice("lost_claim", f"{error}; what came of it is not recorded", ERROR))
 
-    def _record(self, job: Job, outcome: _Outcome, flight: Flight) -> None:
+    def _record(self, done: _Done) -> None:
+        job, outcome = done.job, done.outcome
         match outcome:
             case Uploaded(file_id, verified):
-                self._uploaded(job, Event.STORED, file_id, verified, flight)
+                self._uploaded(done, Event.STORED, file_id, verified)
             case Twin(file_id, verified):
-                self._uploaded(job, Event.REUSED, file_id, verified, flight)
+                self._uploaded(done, Event.REUSED, file_id, verified)
             case Stopped():
                 self._files.recover(self._tools.wall(), job.claim)
             case LostClaim():
@@ -208,21 +232,24 @@ class Pipeline:
             case JobError():
                 self._faulted(job, outcome)
 
-    def _uploaded(self, job: Job, event: Event, file_id: str, verified: str, flight: Flight) -> None:
-        tools, shared, policy = self._tools, self._shared, self._shared.policy(job.folder)
-        self._files.uploaded(
-            job,
-            event,
-            tools.wall(),
-            file_id=file_id,
-            workspace_id=shared.workspace_id,
-            verified=verified,
-            aftermath=policy.wanted and not job.outside,
-            rule_key=key_of(self._relative(job)) if policy.rules else None,
-            deliver=policy.tells,
-        )
+    def _uploaded(self, done: _Done, event: Event, file_id: str, verified: str) -> None:
+        job, tools, shared = done.job, self._tools, self._shared
+        policy = shared.policy(job.folder)
+        with self._together():
+            self._files.uploaded(
+                job,
+                event,
+                tools.wall(),
+                file_id=file_id,
+                workspace_id=shared.workspace_id,
+                verified=verified,
+                aftermath=policy.wanted and not job.outside,
+                rule_key=key_of(self._relative(job)) if policy.rules else None,
+                deliver=policy.tells,
+            )
+            done.next = self._next(done.goes_on)
         points.passed("uploaded")
-        took_s = tools.monotonic() - flight.since
+        took_s = tools.monotonic() - done.flight.since
         reused = event is Event.REUSED
         how = "same bytes as before" if reused else f"{size_text(job.identity.size)} in {took_s:.1f} s"
         waited_s = None if job.seen_at is None else round(max(tools.wall() - job.seen_at, 0.0), 3)

@@ -11,9 +11,8 @@ from layerwatch.walk import Directory
 @dataclass(slots=True)
 class Scanned:
     """What a walk of the whole folder saw: its directories (path, inode; parents first), how many files the ledger did
-    not know, and how long it took."""
+    not know, and how long it took, without the time in which it waited for other work."""
 
-    began_at: float
     took_s: float = 0.0
     unknown: int = 0
     directories: list[tuple[str, int]] = field(default_factory=list)
@@ -38,7 +37,7 @@ class Scan:
         return any(scanned is not None for _, scanned in self._walks)
 
     def begin(self, walk: Iterator[Directory], *, whole: bool) -> None:
-        self._walks.append((walk, Scanned(self._monotonic()) if whole else None))
+        self._walks.append((walk, Scanned() if whole else None))
 
     def clear(self) -> None:
         """Forget the walks, and that there ever was a whole one: what it saw may be forgotten as well."""
@@ -47,13 +46,12 @@ class Scan:
 
     def step(self, until: float) -> Scanned | None:
         """Go on up to the monotonic time `until`; what was seen, when the walk of the whole folder has ended."""
-        while self._walks and self._monotonic() < until:
+        while self._walks and (now := self._monotonic()) < until:
             walk, scanned = self._walks[0]
             directory = next(walk, None)
             if directory is None:
                 self._walks.popleft()
                 if scanned is not None:
-                    scanned.took_s = self._monotonic() - scanned.began_at
                     self.ended += 1
                     return scanned
                 continue
@@ -61,4 +59,5 @@ class Scan:
             if scanned is not None:
                 scanned.unknown += news
                 scanned.directories.append((directory.path, directory.inode))
+                scanned.took_s += self._monotonic() - now
         return None

@@ -6,14 +6,14 @@ the next scan finds again.
 """
 
 import heapq
+import itertools
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from layerwatch.source import Identity
 
 TAKEN = math.inf  # `due_at` of a candidate that was handed out: no time brings it back, only a decision or a new look
-
-
 RESTLESS = 10
 
 
@@ -29,6 +29,12 @@ class Candidate:
     waiting_for: str = ""  # why it was put off although quiet; empty while it is only settling
     looks: int = 0  # how often it was put off
     changes: int = 0  # how often it was another file at the next look
+    unknown: bool = False  # the ledger has been asked since it is as it is, and does not know it
+
+    @property
+    def settles(self) -> bool:
+        """It will hold still soon: it is not put off, and nobody goes on writing it."""
+        return not self.waiting_for and self.changes < RESTLESS
 
 
 class Settle:
@@ -36,7 +42,9 @@ class Settle:
 
     def __init__(self) -> None:
         self._candidates: dict[str, Candidate] = {}
-        self._due: list[tuple[float, str]] = []
+        # When, a number to tell them apart, and who: those that a scan sees together are due together.
+        self._due: list[tuple[float, int, list[Candidate]]] = []
+        self._numbers = itertools.count()
 
     def __len__(self) -> int:
         return len(self._candidates)
@@ -45,10 +53,15 @@ class Settle:
         return path in self._candidates
 
     @property
+    def busy(self) -> bool:
+        """Whether any is settling. From any thread: a copy is looked at, which nobody changes."""
+        return any(item.settles for item in list(self._candidates.values()))
+
+    @property
     def settling(self) -> int:
         """Candidates that will hold still soon: what a run that is to end by itself still has to wait for. Not those
         that are put off, nor one that somebody goes on writing."""
-        return sum(not item.waiting_for and item.changes < RESTLESS for item in self._candidates.values())
+        return sum(item.settles for item in self._candidates.values())
 
     @property
     def waiting(self) -> list[Candidate]:
@@ -77,25 +90,53 @@ class Settle:
             known.due_at = known.quiet_since + quiet_s
             self._push(known)
 
+    def see_all(self, files: Iterable[tuple[str, Identity]], now: float, quiet_s: float) -> None:
+        """Look at all of these, of which the ledger knows none."""
+        fresh: list[Candidate] = []
+        due_at = now + quiet_s
+        for path, identity in files:
+            if path in self._candidates:
+                self.see(path, identity, now, quiet_s)
+                self._candidates[path].unknown = True
+            else:
+                candidate = Candidate(path, identity, quiet_s, now, due_at, unknown=True)
+                self._candidates[path] = candidate
+                fresh.append(candidate)
+        if fresh:
+            fresh.reverse()  # they are taken from the end
+            heapq.heappush(self._due, (due_at, next(self._numbers), fresh))
+
     def due(self, now: float) -> Candidate | None:
         """The next candidate whose quiet time is over, or None. It stays until `drop`, `see` or `put_off`."""
-        while self._due and self._due[0][0] <= now:
-            due_at, path = heapq.heappop(self._due)
-            candidate = self._candidates.get(path)
-            if candidate is not None and candidate.due_at == due_at:
-                candidate.due_at = TAKEN
-                return candidate
-        return None
+        candidate = self._first()
+        if candidate is None or candidate.due_at > now:
+            return None
+        self._due[0][2].pop()
+        candidate.due_at = TAKEN
+        return candidate
 
     def next_due_at(self) -> float | None:
         """When `due` will have something, as far as is known."""
+        candidate = self._first()
+        return candidate.due_at if candidate else None
+
+    def _first(self) -> Candidate | None:
+        """Whose turn it is. What was dropped, or is due at another time by now, is passed over."""
         while self._due:
-            due_at, path = self._due[0]
-            candidate = self._candidates.get(path)
-            if candidate is not None and candidate.due_at == due_at:
-                return due_at
+            due_at, _, together = self._due[0]
+            while together:
+                candidate = together[-1]
+                if candidate.due_at == due_at and self._candidates.get(candidate.path) is candidate:
+                    return candidate
+                together.pop()
             heapq.heappop(self._due)
         return None
+
+    def give_back(self, candidates: Iterable[Candidate], now: float) -> None:
+        """They were handed out, and nobody has come to look at them: they are still due."""
+        for candidate in candidates:
+            candidate.due_at = now
+            self._push(candidate)
 
     def put_off(self, candidate: Candidate, now: float, reason: str) -> None:
         """It is quiet and still not to be taken, for `reason`: look again, ever more rarely, at most 30 s apart."""
@@ -125,4 +166,4 @@ class Settle:
         self._push(candidate)
 
     def _push(self, candidate: Candidate) -> None:
-        heapq.heappush(self._due, (candidate.due_at, candidate.path))
+        heapq.heappush(self._due, (candidate.due_at, next(self._numbers), [candidate]))

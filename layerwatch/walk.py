@@ -1,7 +1,7 @@
 """Walking a drop folder: every file that is somebody's work, directory by directory. Never through a link."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from layerwatch.ignore import Selection
@@ -46,28 +46,37 @@ def _inode(path: str) -> int:
 def _list(
     found: Directory, path: str, root: str, selection: Selection, subdirectories: list[tuple[str, int]] | None
 ) -> None:
-    prefix = len(root.rstrip("/")) + 1
-    with os.scandir(path) as entries:
-        for entry in entries:
-            try:
-                _list_entry(found, entry, entry.path[prefix:], selection, subdirectories)
-            except FileNotFoundError:
-                continue  # gone between the listing and the look
-            except OSError as error:
-                # One that cannot be looked at must not hide the rest.
-                found.error = found.error or (error.strerror or str(error)).lower()
+    # By its descriptor: it cannot have become a link since it was found, and each look in it is short.
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        with os.scandir(fd) as entries:
+            _list_entries(found, entries, os.path.join(path, ""), len(root.rstrip("/")) + 1, selection, subdirectories)
+    finally:
+        os.close(fd)
 
 
-def _list_entry(
+def _list_entries(
     found: Directory,
-    entry: os.DirEntry[str],
-    relative: str,
+    entries: Iterable[os.DirEntry[str]],
+    prefix: str,
+    below: int,
     selection: Selection,
     subdirectories: list[tuple[str, int]] | None,
 ) -> None:
-    if entry.is_dir(follow_symlinks=False):
-        if subdirectories is not None and selection.why_not_enter(relative, entry.name) is None:
-            # Not entry.inode(): of a mount point that is the inode that lies under it.
-            subdirectories.append((entry.path, entry.stat(follow_symlinks=False).st_ino))
-    elif selection.why_not_here(relative, entry.name) is None:
-        found.files.append((entry.path, identity(entry.stat(follow_symlinks=False))))
+    """Sort them into files and subdirectories. `prefix` is the directory's path, with a slash; from `below` on it is
+    relative to the root."""
+    inside, why_not, add = prefix[below:], selection.why_not_here, found.files.append
+    for entry in entries:
+        name = entry.name
+        try:
+            if not entry.is_dir(follow_symlinks=False):
+                if why_not(inside + name, name) is None:
+                    add((prefix + name, identity(entry.stat(follow_symlinks=False))))
+            elif subdirectories is not None and selection.why_not_enter(inside + name, name) is None:
+                # Not entry.inode(): of a mount point that is the inode that lies under it.
+                subdirectories.append((prefix + name, entry.stat(follow_symlinks=False).st_ino))
+        except FileNotFoundError:
+            continue  # gone between the listing and the look
+        except OSError as error:
+            # One that cannot be looked at must not hide the rest.
+            found.error = found.error or (error.strerror or str(error)).lower()

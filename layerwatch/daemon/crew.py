@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 from layerwatch.api import Assets, Layer, Storage, Webhook, tls_context
 from layerwatch.board import Board
@@ -22,12 +23,14 @@ from layerwatch.config import AUTO, PUSHED, Folder, Settings
 from layerwatch.daemon.doorbell import Doorbell
 from layerwatch.daemon.roster import Post
 from layerwatch.daemon.sidebyside import side_by_side
+from layerwatch.daemon.vigil import Vigil
 from layerwatch.delivering import Courier
 from layerwatch.dropfolder import DropFolder
 from layerwatch.errors import LedgerTrouble
 from layerwatch.finish import Policy
 from layerwatch.intake import Surroundings
-from layerwatch.ledger import GroupCommit, Ledger, Origin
+from layerwatch.ledger import Ledger, Origin
+from layerwatch.ledger.tenure import Tenure
 from layerwatch.notices import Tell
 from layerwatch.pacing import Bandwidth, Gate
 from layerwatch.pipeline import Pipeline, Shared
@@ -41,11 +44,15 @@ from layerwatch.tuning import MOST, Tuner
 from layerwatch.watch import Watch
 from layerwatch.workbench import Kit, Site
 
+if TYPE_CHECKING:
+    from layerwatch.ledger.postgres.membership import Membership
+
 RUNNERS = 4
 IDLE_MOST_S = 5.0
 PUSHED_S = 0.5  # how often it is asked whether something was pushed: other processes do, and cannot ring
 PLAN_S = 1.0  # how often the planner looks for what has waited for too long
 TWIN_S = 1.0
+ASK_S = 0.5  # how often a folder that another host watches is asked for
 PAUSE_S = 5.0  # how long a thread that waits is silent
 
 Stopping = Callable[[], bool]
@@ -66,9 +73,10 @@ class Crew:
     pulse: Pulse
     allowance_s: float  # for which a thread may be silent
     only: range | None = None
-    group: GroupCommit | None = None  # set before anybody begins
     folders: dict[str, DropFolder] = field(default_factory=dict)
     pushed: Pushed | None = None
+    tenure: Tenure = field(init=False)  # set before anybody begins
+    watched: frozenset[str] | None = None  # the folders that this host is to watch; None: all of them
 
     def __post_init__(self) -> None:
         self.gate = Gate(threading.Lock())
@@ -94,6 +102,13 @@ class Crew:
         self._configured = _by_name(settings)
         self.settings = settings
 
+    def share(self) -> None:
+        """Threads are about to begin."""
+        self.tenure.take([*self._configured, PUSHED])
+        self.tenure.share()
+        if self.tenure.membership:
+            self.watched = frozenset()
+
     def wake(self) -> None:
         """Let everybody look again, above all whether to leave."""
         self.ring(everybody=True)
@@ -118,6 +133,8 @@ class Crew:
             yield Post(f"uploader {number + 1}", sending, partial(self._upload_loop, settings, number), alone=False)
         if self.only is not None:
             return
+        if self.tenure.membership:
+            yield Post("membership", (), partial(self._membership_loop, self.tenure.membership))
         for folder in folders:
             work = partial(self._folder_loop, settings, folder)
             # By its place, not by its name: that may be another one's by now, and two must never watch one.
@@ -183,16 +200,47 @@ class Crew:
                 why_no_input=partial(self._why_no_input, folder),
                 side_by_side=side_by_side,
             )
-            drop = DropFolder(folder, self.watch, around)
-            self.folders[folder.name] = drop
             while not around.stopping():
+                if self._is_ours(folder):
+                    self._watch_folder(folder, around)
+                else:
+                    leave.wait(ASK_S)
+
+    def _is_ours(self, folder: Folder) -> bool:
+        return self.watched is None or folder.name in self.watched
+
+    def _watch_folder(self, folder: Folder, around: Surroundings) -> None:
+        try:
+            drop = DropFolder(folder, self.watch, around)
+        except LedgerTrouble as error:
+            self.trouble(error)
+            return
+        self.folders[folder.name] = drop
+        while self._is_ours(folder) and not around.stopping():
+            try:
+                drop.wait(drop.step())
+            except LedgerTrouble as error:
+                self.trouble(error)
+        del self.folders[folder.name]
+        if not self.stop.is_set():
+            drop.close()
+
+    def _membership_loop(self, membership: "Membership", leave: threading.Event) -> None:
+        with self._alive("membership", self.allowance_s) as stopping, self._ledger() as ledger:
+            vigil = Vigil(
+                membership, ledger, lambda: self.settings.folders, lambda: self.tuner.limit, self._watches_only,
+                partial(self.ring, everybody=True), self.tell,
+            )  # fmt: skip
+            while not (stopping() or leave.is_set()):
                 try:
-                    drop.wait(drop.step())
+                    vigil.step(time.monotonic())
                 except LedgerTrouble as error:
                     self.trouble(error)
-            del self.folders[folder.name]
-            if not self.stop.is_set():
-                drop.close()
+
+    def _watches_only(self, folders: frozenset[str]) -> None:
+        self.watched = folders
+        for drop in list(self.folders.values()):
+            drop.wake()
 
     def _pushed_loop(self, settings: Settings, leave: threading.Event) -> None:
         configured = _by_name(settings)
@@ -223,8 +271,11 @@ class Crew:
                 tools = self._tools(settings, stopping)
                 pipeline = Pipeline(ledger, tools, self._shared(settings))
 
+                def goes_on() -> bool:
+                    return number < self.tuner.limit and not (stopping() or leave.is_set())
+
                 def step() -> bool:
-                    return self._wanted(number, stopping, leave) and pipeline.step()
+                    return self._wanted(number, stopping, leave) and pipeline.step(goes_on)
 
                 self._loop(step, partial(self._upload_idle_s, ledger), stopping, leave, self._uploads)
             tools.layer.close()
@@ -288,7 +339,7 @@ class Crew:
     # --- parts --------------------------------------------------------------------------------------------------------
 
     def _ledger(self) -> Ledger:
-        return Ledger(self.settings.ledger.path, group=self.group)
+        return self.tenure.open()
 
     def _why_no_input(self, folder: Folder, origin: Origin) -> str | None:
         return why_no_input(self._configured, self._root, folder, origin)

@@ -6,15 +6,19 @@ others to see; `reports` and `stories` answer questions. One `Ledger` per thread
 without harm, and the threads of a daemon their commits.
 """
 
-from typing import Self
+import itertools
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Self
 
 from layerwatch.ledger.budget import INSUFFICIENT, Held, Limits, day_after
+from layerwatch.ledger.connection import Store
 from layerwatch.ledger.deliveries import Deliveries, Delivery
 from layerwatch.ledger.facts import Facts, FolderFacts, FolderState, Waiting
-from layerwatch.ledger.files import Files, Job, Recorded, Refusal, Session, Twin, Version
+from layerwatch.ledger.files import Files, Job, Session, Twin
 from layerwatch.ledger.finishing import Finishing, FinishingTable
 from layerwatch.ledger.firing import Firing, FiringTable
 from layerwatch.ledger.following import Following, FollowingTable, Result
+from layerwatch.ledger.found import Recorded, Refusal, Version
 from layerwatch.ledger.gauges import Gauges, Queued
 from layerwatch.ledger.groupcommit import GroupCommit
 from layerwatch.ledger.lock import Lock, holder
@@ -23,10 +27,13 @@ from layerwatch.ledger.planning import Planning
 from layerwatch.ledger.plans import Input, Missing, Origin, Plan, Planned
 from layerwatch.ledger.pushes import Outcome, Push, Pushes
 from layerwatch.ledger.reports import FileRow, HistoryLine, Reports
-from layerwatch.ledger.store import Store
+from layerwatch.ledger.store import SqliteStore, is_url
 from layerwatch.ledger.stories import GenerationRow, InputRow, NeedRow, Spend, Stories
 from layerwatch.ledger.times import iso, seconds
 from layerwatch.ledger.turning import LostClaim
+
+if TYPE_CHECKING:
+    from layerwatch.ledger.postgres.connecting import Pool
 
 __all__ = [
     "INSUFFICIENT",
@@ -82,16 +89,19 @@ __all__ = [
 
 
 class Ledger:
-    """The ledger at `path`, for one thread. Raises `UserError` with what to do when it cannot be used.
+    """The ledger at `place`, the path of an SQLite database or the URL of a PostgreSQL one, for one thread. Raises
+    `UserError` with what to do when it cannot be used.
 
-    `durable=False` is for one that need not outlive a power cut, such as a copy. `group`: it writes with others.
+    `durable=False` is for one that need not outlive a power cut, such as a copy. `shared`: what all threads of a
+    daemon have in common; see `shared`.
     """
 
     def __init__(
-        self, path: str, *, create: bool = True, durable: bool = True, group: GroupCommit | None = None
+        self, place: str, *, create: bool = True, durable: bool = True, shared: "GroupCommit | Pool | None" = None
     ) -> None:
-        self._store = Store(path, create=create, durable=durable, group=group)
-        self.path = path
+        self._store = _store(place, create=create, durable=durable, shared=shared)
+        self._claims = itertools.count()
+        self.path = place
         self.files = Files(self._store)
         self.finishing = FinishingTable(self._store)
         self.planning = Planning(self._store)
@@ -104,6 +114,14 @@ class Ledger:
         self.stories = Stories(self._store)
         self.outstanding = Outstanding(self._store)
         self.gauges = Gauges(self._store)
+
+    def new_claim(self) -> str:
+        """What nobody has claimed anything with before."""
+        return f"{self._store.claimant}-{next(self._claims)}"
+
+    def together(self) -> AbstractContextManager[None]:
+        """All that is written in the `with` block is written in one commit, or nothing of it."""
+        return self._store.together()
 
     def copy_to(self, path: str) -> None:
         """Make a ledger of its own at `path`, where no file is yet, with all that is in this one at one instant."""
@@ -121,3 +139,13 @@ class Ledger:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _store(place: str, *, create: bool, durable: bool, shared: "GroupCommit | Pool | None") -> Store:
+    if not is_url(place):
+        assert shared is None or isinstance(shared, GroupCommit)
+        return SqliteStore(place, create=create, durable=durable, group=shared)
+    from layerwatch.ledger.postgres.store import PostgresStore  # for those who have it alone
+
+    assert not isinstance(shared, GroupCommit)
+    return PostgresStore(place, create=create, shared=shared)

@@ -1,60 +1,24 @@
-"""The files table: what was found is recorded, claimed by one uploader at a time, and moved on.
+"""The files table: what was found (see `found`) is claimed by one uploader at a time, and moved on.
 
 Every move is one guarded statement that insists on one row, with its line of history in the same transaction. The
 status comes from `states.move`, never from here.
 """
 
-import os
-import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from layerwatch.errors import Code
+from layerwatch.ledger.connection import OURS, Connection, Lane, Store
 from layerwatch.ledger.deliveries import hurry_deliveries, queue_delivery
 from layerwatch.ledger.firing import hurry_generations
-from layerwatch.ledger.marks import come_back, next_found, recheck
-from layerwatch.ledger.store import Store, plain, to_path, to_text
+from layerwatch.ledger.found import Recorded, Refusal, Version, is_known, known, written
+from layerwatch.ledger.history import remember
+from layerwatch.ledger.marks import recheck
+from layerwatch.ledger.store import plain, to_path, to_text
 from layerwatch.ledger.times import iso, seconds
 from layerwatch.ledger.turning import LostClaim
 from layerwatch.source import Digest, Identity
-from layerwatch.states import Event, File, Verdict, allows, move
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """A complete file, found in a folder and hashed. `aftermath`: its folder wants something done once it is
-    uploaded. `origin`: the generation whose result it is, in a chain of rules. `outside`: it was pushed for that
-    folder, and lies elsewhere. `seen_at`: since when it lies there as it is, unix seconds; None: as of now."""
-
-    folder: str
-    path: str
-    identity: Identity
-    content_type: str
-    digest: Digest
-    aftermath: bool = False
-    origin: int | None = None
-    outside: bool = False
-    seen_at: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A file that was found and cannot be uploaded as it is."""
-
-    folder: str
-    path: str
-    identity: Identity
-    code: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """What recording did: the row, and the event; None when the ledger knew it all."""
-
-    id: int
-    event: Event | None
+from layerwatch.states import Event, File, Verdict, move
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +60,6 @@ class Job:
     seen_at: float | None = None
 
 
-# A version that is no more, or that could not be read, does not make what lies there now known.
-_COUNTS = "NOT (status = 'skipped' AND (hash IS NOT NULL OR error_code = 'unreadable'))"
-_KNOWN = f"SELECT path, size, mtime_ns, inode FROM files WHERE dir = ? AND {_COUNTS}"  # noqa: S608  ours alone
-# By the path alone: the index over directories would be walked through a large one for each of its files.
-_IS_KNOWN = f"SELECT 1 FROM files WHERE path = ? AND size = ? AND mtime_ns = ? AND inode = ? AND {_COUNTS}"  # noqa: S608
-
 # The first that is due of each folder that is there, by an index, and of these the first: files of a folder that is
 # away, or no longer configured, are not even looked at. One file per content at a time, from its first byte to its
 # last: its twins wait, and then need no bytes.
@@ -119,8 +77,8 @@ _ANY = f"""
       SELECT id FROM files AS due INDEXED BY files_due
       WHERE due.folder = folders.name AND {_CLAIMABLE} AND {_NO_TWIN_HAS_BEGUN}
       ORDER BY next_attempt_at, id LIMIT 1
-    ) AS pick FROM folders WHERE state IN ('watching', 'polling')
-  ) ON id = pick
+    ) AS pick FROM folders WHERE state IN ('watching', 'polling') {OURS.format("folders.name")}
+  ) AS picks ON id = pick
   ORDER BY next_attempt_at, id LIMIT 1
 """  # noqa: S608  ours alone
 # What has a session that is still good goes first: behind a long queue it would expire, and what the storage holds of
@@ -128,10 +86,10 @@ _ANY = f"""
 _FIRST_BEGUN = f"""
   SELECT due.id FROM sessions CROSS JOIN files AS due ON due.id = sessions.file
   WHERE sessions.expires_at > :now AND {_CLAIMABLE}
-    AND due.folder IN (SELECT name FROM folders WHERE state IN ('watching', 'polling'))
+    AND due.folder IN (SELECT name FROM folders WHERE state IN ('watching', 'polling')) {OURS.format("due.folder")}
   ORDER BY due.next_attempt_at, due.id LIMIT 1
 """  # noqa: S608  ours alone
-_FIRST_DUE = f"SELECT id FROM (SELECT coalesce(({_FIRST_BEGUN}), ({_ANY})) AS id) WHERE id IS NOT NULL"  # noqa: S608
+_FIRST_DUE = f"SELECT id FROM (SELECT coalesce(({_FIRST_BEGUN}), ({_ANY})) AS id) AS first WHERE id IS NOT NULL"  # noqa: S608
 # What was pushed under these numbers, whatever is known of its folder: for whoever waits for it and works by itself.
 _FIRST_PUSHED = f"""
   SELECT due.id FROM pushed CROSS JOIN files AS due ON due.id = pushed.file
@@ -145,19 +103,24 @@ RETURNING id, folder, path, size, mtime_ns, inode, hash, crc32c, content_type, a
 """
 _MINE = "id = ? AND status = 'uploading' AND claim = ?"
 _BEGUN_BEFORE = """
-SELECT uri, sessions.file_id, content_type, expires_at, twin.file_id, twin.verified FROM (SELECT 1)
+SELECT uri, sessions.file_id, content_type, expires_at, twin.file_id, twin.verified FROM (SELECT 1) AS one
 LEFT JOIN sessions ON sessions.file = ?
 LEFT JOIN (SELECT file_id, verified FROM files
-           WHERE hash = ? AND status = 'uploaded' AND size = ? AND workspace_id = ? LIMIT 1) AS twin
+           WHERE hash = ? AND status = 'uploaded' AND size = ? AND workspace_id = ? LIMIT 1) AS twin ON 1 = 1
 """
-_NEXT_DUE = """
+_SESSION = """
+INSERT INTO sessions (file, uri, file_id, content_type, expires_at) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (file) DO UPDATE SET uri = excluded.uri, file_id = excluded.file_id,
+  content_type = excluded.content_type, expires_at = excluded.expires_at
+"""
+_NEXT_DUE = f"""
 SELECT min((SELECT next_attempt_at FROM files INDEXED BY files_due
             WHERE folder = folders.name AND status = 'queued' ORDER BY next_attempt_at LIMIT 1))
-FROM folders WHERE state IN ('watching', 'polling')
-"""
-_NEXT_BEGUN = """
-SELECT min(next_attempt_at) FROM sessions CROSS JOIN files ON id = file WHERE status = 'queued'
-"""
+FROM folders WHERE state IN ('watching', 'polling') {OURS.format("folders.name")}
+"""  # noqa: S608  ours alone
+_NEXT_BEGUN = f"""
+SELECT min(next_attempt_at) FROM sessions CROSS JOIN files ON id = file WHERE status = 'queued' {OURS.format("folder")}
+"""  # noqa: S608  ours alone
 _UNFINISHED = f"""
 SELECT EXISTS (SELECT 1 FROM files WHERE status = 'uploading') OR ({_NEXT_DUE}) IS NOT NULL
 """  # noqa: S608  ours alone
@@ -174,19 +137,17 @@ class Files:
 
     def known(self, directory: str) -> set[tuple[str, int, int, int]]:
         """The versions known directly in `directory`, as path and identity: a scan passes over these."""
-        rows = self._store.rows(_KNOWN, to_text(directory))
-        return {row if isinstance(row[0], str) else (to_path(row[0]), *row[1:]) for row in rows}
+        return known(self._store, directory)
 
     def is_known(self, path: str, identity: Identity) -> bool:
         """Whether this very version is known, as `known` would say for its directory."""
-        facts = (to_text(path), identity.size, identity.mtime_ns, identity.inode)
-        return self._store.row(_IS_KNOWN, *facts) is not None
+        return is_known(self._store, path, identity)
 
     def record(self, found: Sequence[Version | Refusal], now: float) -> list[Recorded]:
         """Write down what was found, all in one commit; what the ledger knows already only gets its identity
         renewed."""
         with self._store.write() as connection:
-            return [written(connection, item, now) for item in found]
+            return written(connection, found, now)
 
     # --- upload -------------------------------------------------------------------------------------------------------
 
@@ -203,7 +164,7 @@ class Files:
         if not self._busy and not self._store.rows(first, **due):
             return None  # the idle ask often: that takes no lock
         values = due | {"status": move(File.QUEUED, Event.CLAIMED), "claim": claim}
-        with self._store.write() as connection:
+        with self._store.write(Lane.CLAIMS) as connection:
             row = connection.execute(_CLAIM.format(first=first), values).fetchone()
             self._busy = row is not None
             if row is None:
@@ -224,7 +185,7 @@ class Files:
                 outside,
                 seen,
             ) = row
-            _remember(connection, id_, now, Event.CLAIMED, File.UPLOADING)
+            remember(connection, id_, now, Event.CLAIMED, File.UPLOADING)
             session, twin = _begun_before(connection, id_, sha256, size, workspace_id)
             return Job(
                 id=id_,
@@ -266,10 +227,10 @@ class Files:
 
     def save_session(self, job: Job, session: Session) -> None:
         """Keep a session that was just opened: whatever happens now, the next attempt goes on with it."""
-        with self._store.write() as connection:
+        with self._store.write(None) as connection:
             _guard(connection, job, "bytes_sent = 0")
             connection.execute(
-                "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?)",
+                _SESSION,
                 (job.id, session.uri, session.file_id, session.content_type, iso(session.expires_at)),
             )
 
@@ -281,7 +242,7 @@ class Files:
 
     def save_progress(self, job: Job, bytes_sent: int) -> None:
         """The storage is known to hold this many bytes."""
-        with self._store.write() as connection:
+        with self._store.write(None) as connection:
             _guard(connection, job, "bytes_sent = ?", bytes_sent)
 
     def uploaded(
@@ -302,7 +263,7 @@ class Files:
         What follows is marked in the same commit, so that no crash forgets it. `aftermath`: something is to be done
         with the file. `rule_key`: its folder has rules, which look for it by that. `deliver`: somebody is to be told.
         """
-        with self._store.write() as connection:
+        with self._store.write(None) as connection:
             _move(
                 connection,
                 job,
@@ -329,7 +290,7 @@ class Files:
     def faulted(self, job: Job, verdict: Verdict, now: float, *, keep_session: bool, detail: str = "") -> None:
         """POSTPONED, FAILED or SUPERSEDED, as `states.judge` decided. Without its session it begins at byte 0 again;
         one that is not tried again by itself keeps none: it is a secret, and dead before anybody looks."""
-        with self._store.write() as connection:
+        with self._store.write(None) as connection:
             if verdict.code is Code.CHANGED and _seen_again(connection, job):
                 # Touched, or changed and changed back, while it was sent: intake has found this very content again.
                 verdict = replace(verdict, event=Event.POSTPONED, delay_s=0.0)
@@ -358,12 +319,14 @@ class Files:
         more; or, by its `claim`, when it was interrupted. Returns the rows' ids."""
         with self._store.write() as connection:
             rows = connection.execute(
-                "UPDATE files SET status = ?, claim = NULL, next_attempt_at = ?, updated_at = ?"
-                " WHERE status = 'uploading' AND (claim = ? OR ? IS NULL) RETURNING id",
+                "UPDATE files SET status = ?, claim = NULL, next_attempt_at = ?, updated_at = ?"  # noqa: S608  ours alone
+                " WHERE status = 'uploading'"
+                f" AND (claim = ? OR CAST(? AS TEXT) IS NULL AND {self._store.left_behind}) RETURNING id",
                 (move(File.UPLOADING, Event.RECOVERED), iso(now), iso(now), claim, claim),
             ).fetchall()
             for (id_,) in rows:
-                _remember(connection, id_, now, Event.RECOVERED, File.QUEUED)
+                remember(connection, id_, now, Event.RECOVERED, File.QUEUED)
+            self._store.announce(connection)
             return [id_ for (id_,) in rows]
 
     def retry(self, ids: Iterable[int], now: float) -> list[int]:
@@ -378,7 +341,7 @@ class Files:
                     (move(File.FAILED, Event.RETRIED), iso(now), iso(now), id_),
                 ).rowcount
                 if changed:
-                    _remember(connection, id_, now, Event.RETRIED, File.QUEUED)
+                    remember(connection, id_, now, Event.RETRIED, File.QUEUED)
                     done.append(id_)
         return done
 
@@ -386,29 +349,7 @@ class Files:
 # --- inside one transaction -------------------------------------------------------------------------------------------
 
 
-def written(connection: sqlite3.Connection, item: Version | Refusal, now: float) -> Recorded:
-    """Write down one thing that was found."""
-    if isinstance(item, Version):
-        return _record_version(connection, item, now)
-    return _record_refusal(connection, item, now)
-
-
-def _remember(
-    connection: sqlite3.Connection,
-    id_: int,
-    now: float,
-    event: Event,
-    status: File,
-    code: str | None = None,
-    detail: str | None = None,
-) -> None:
-    connection.execute(
-        "INSERT INTO history (item, item_id, at, event, status, error_code, detail) VALUES ('file', ?, ?, ?, ?, ?, ?)",
-        (id_, iso(now), event, status, code, None if detail is None else plain(detail)),
-    )
-
-
-def _guard(connection: sqlite3.Connection, job: Job, assignment: str, *values: object) -> None:
+def _guard(connection: Connection, job: Job, assignment: str, *values: object) -> None:
     changed = connection.execute(
         f"UPDATE files SET {assignment} WHERE {_MINE}",  # noqa: S608  ours alone
         (*values, job.id, job.claim),
@@ -422,7 +363,7 @@ def _lost(job: Job) -> LostClaim:
 
 
 def _move(
-    connection: sqlite3.Connection,
+    connection: Connection,
     job: Job,
     event: Event,
     now: float,
@@ -433,20 +374,20 @@ def _move(
     status = move(File.UPLOADING, event)
     columns |= {"status": status, "claim": None, "updated_at": iso(now)}
     _guard(connection, job, ", ".join(f"{name} = ?" for name in columns), *columns.values())
-    _remember(connection, job.id, now, event, status, code=_text(columns.get("error_code")), detail=detail)
+    remember(connection, job.id, now, event, status, code=_text(columns.get("error_code")), detail=detail)
 
 
 def _text(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def _seen_again(connection: sqlite3.Connection, job: Job) -> bool:
+def _seen_again(connection: Connection, job: Job) -> bool:
     row = connection.execute("SELECT size, mtime_ns, inode FROM files WHERE id = ?", (job.id,)).fetchone()
     return row is not None and Identity(*row) != job.identity
 
 
 def _begun_before(
-    connection: sqlite3.Connection, id_: int, sha256: str, size: int, workspace_id: str
+    connection: Connection, id_: int, sha256: str, size: int, workspace_id: str
 ) -> tuple[Session | None, Twin | None]:
     """The session that an earlier attempt has left, and the same bytes, uploaded under another path."""
     *session, file_id, verified = connection.execute(_BEGUN_BEFORE, (id_, sha256, size, workspace_id)).fetchone()
@@ -454,107 +395,3 @@ def _begun_before(
         None if session[0] is None else Session(session[0], session[1], session[2], seconds(session[3])),
         None if file_id is None else Twin(str(file_id), str(verified)),
     )
-
-
-def _status(text: str | None) -> File | None:
-    return None if text is None else File(text)
-
-
-def _record_version(connection: sqlite3.Connection, found: Version, now: float) -> Recorded:
-    path = to_text(found.path)
-    asked = "SELECT hash IS NULL, id, status FROM files WHERE path = ? AND (hash = ? OR hash IS NULL)"
-    known = {bool(null): rest for null, *rest in connection.execute(asked, (path, found.digest.sha256))}
-    row, refused = known.get(False), known.get(True)
-    if row and refused:
-        # What was refused under this path was this file, before it was whole again: the version's own row goes on.
-        connection.execute("DELETE FROM history WHERE item = 'file' AND item_id = ?", refused[:1])
-        connection.execute("UPDATE pushed SET file = ? WHERE file = ?", (row[0], refused[0]))
-        connection.execute("DELETE FROM files WHERE id = ?", refused[:1])
-    id_, status = row or refused or (None, None)
-    if id_ is not None and not allows(_status(status), Event.SEEN):
-        again = _again(now) if found.aftermath and status == File.UPLOADED else {}
-        _set(connection, id_, _identity(found.identity) | again)
-        come_back(connection, id_)
-        return Recorded(id_, None)
-    columns: dict[str, object] = {
-        "folder": found.folder,
-        "hash": found.digest.sha256,
-        "crc32c": found.digest.crc32c,
-        "content_type": found.content_type,
-        "status": move(_status(status), Event.SEEN),
-        "error_code": None,
-        "error": None,
-        "attempts": 0,
-        "next_attempt_at": iso(now),
-        "updated_at": iso(now),
-        "origin": found.origin,
-        "found": next_found(connection),
-        "outside": found.outside,
-        "seen_at": iso(now if found.seen_at is None else found.seen_at),
-        **_identity(found.identity),
-    }
-    id_ = _set(connection, id_, columns) if id_ is not None else _insert(connection, found.path, columns)
-    _remember(connection, id_, now, Event.SEEN, File.QUEUED)
-    return Recorded(id_, Event.SEEN)
-
-
-def _record_refusal(connection: sqlite3.Connection, found: Refusal, now: float) -> Recorded:
-    columns: dict[str, object] = {
-        "folder": found.folder,
-        "error_code": found.code,
-        "error": plain(found.message),
-        **_identity(found.identity),
-    }
-    row = connection.execute(
-        f"SELECT id, status, {', '.join(columns)} FROM files WHERE path = ? AND hash IS NULL",  # noqa: S608  ours alone
-        (to_text(found.path),),
-    ).fetchone()
-    if row and row[2:] == tuple(columns.values()):
-        return Recorded(row[0], None)
-    status = move(_status(row[1]) if row else None, Event.REFUSED)
-    columns |= {"status": status, "updated_at": iso(now)}
-    id_ = _set(connection, row[0], columns) if row else _insert(connection, found.path, columns)
-    _remember(connection, id_, now, Event.REFUSED, status, code=found.code, detail=found.message)
-    if found.code == Code.SIDECAR:
-        _show_to_rules(connection, found.path)
-    return Recorded(id_, Event.REFUSED)
-
-
-def _show_to_rules(connection: sqlite3.Connection, sidecar: str) -> None:
-    """The files that it lies beside go through the rules once more: what waited for it goes on."""
-    stem = os.path.splitext(sidecar)[0]
-    first, after = to_text(f"{stem}."), to_text(f"{stem}/")
-    # All that begin with `stem.`, and have no other dot after that.
-    begins = "path > ? AND path < ? AND instr(substr(path, ?), '.') = 0"
-    recheck(connection, begins, first, after, len(first) + 1)
-
-
-def _again(now: float) -> dict[str, object]:
-    """The same file was dropped again: what was done with it is to be done with this one too."""
-    return {"aftermath": "pending", "aftermath_detail": None, "next_attempt_at": iso(now), "attempts": 0, "claim": None}
-
-
-def _identity(identity: Identity) -> dict[str, object]:
-    return {"size": identity.size, "mtime_ns": identity.mtime_ns, "inode": identity.inode}
-
-
-def _set(connection: sqlite3.Connection, id_: int, columns: dict[str, Any]) -> int:
-    connection.execute(
-        f"UPDATE files SET {', '.join(f'{name} = ?' for name in columns)} WHERE id = ?",  # noqa: S608  ours alone
-        (*columns.values(), id_),
-    )
-    return id_
-
-
-def _insert(connection: sqlite3.Connection, path: str, columns: dict[str, Any]) -> int:
-    columns |= {
-        "path": to_text(path),
-        "dir": to_text(path.rpartition("/")[0]),
-        "created_at": columns["updated_at"],
-    }
-    cursor = connection.execute(
-        f"INSERT INTO files ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})",  # noqa: S608  ours alone
-        tuple(columns.values()),
-    )
-    assert cursor.lastrowid is not None
-    return cursor.lastrowid

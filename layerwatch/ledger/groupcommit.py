@@ -8,12 +8,11 @@ and is everybody's own when there is none. What one thread does in vain is rolle
 
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from layerwatch.ledger.connecting import BUSY_MS, connect, set_up
+from layerwatch.ledger.connecting import BUSY_MS, SqliteConnection, connect, set_up
 
 MOST = 64  # who share one commit: other processes want to write, too
 PATIENCE_S = 0.05  # until somebody else makes the commit; who was to may have been ended
@@ -44,6 +43,23 @@ class _Batch:
     error: sqlite3.Error | None = None
 
 
+class _Part:
+    """What one thread writes, as a `with` block. A class of its own: as a generator it would cost as much again."""
+
+    __slots__ = ("batch", "first", "group")
+
+    def __init__(self, group: "GroupCommit") -> None:
+        self.group = group
+        self.batch: _Batch | None = None
+        self.first = False
+
+    def __enter__(self) -> SqliteConnection:
+        return self.group.begin(self)
+
+    def __exit__(self, _: object, failed: BaseException | None, __: object) -> None:
+        self.group.end(self, failed)
+
+
 class GroupCommit:
     """The connection that writes, for all threads of a process; `turn` is theirs alone, `signal` makes one. For a
     ledger that is there and up to date. Raises what `sqlite3` raises."""
@@ -59,24 +75,33 @@ class GroupCommit:
     def close(self) -> None:
         self._connection.close()
 
-    @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
+    def write(self) -> "_Part":
         """Several statements, all or none, on the disk when the block is left. Raises what the block raises, and
         `sqlite3.Error`."""
-        batch, connection = self._enter(), self._connection
-        first, failed = not connection.in_transaction, None
-        self._begin(first=first)
+        return _Part(self)
+
+    def begin(self, part: "_Part") -> SqliteConnection:
+        """The connection is the caller's alone until `end`."""
+        part.batch = self._enter()
+        part.first = not self._connection.in_transaction
+        self._begin(first=part.first)
+        return self._connection
+
+    def end(self, part: "_Part", failed: BaseException | None) -> None:
+        """Wait until it is on the disk; or take back what was done in vain, and raise what failed of the rest."""
+        batch = part.batch
+        assert batch
         try:
-            yield connection
-            if not first:
-                connection.execute("RELEASE part")
-        except BaseException as error:  # noqa: BLE001  raised again, once what it was built on is written
+            if failed is None and not part.first:
+                self._connection.execute("RELEASE part")
+        except sqlite3.Error as error:
             failed = error
-            self._take_back(batch, error, first=first)
+        if failed is not None:
+            self._take_back(batch, failed, first=part.first)
         self._leave(batch)
         if batch.error and not isinstance(failed, sqlite3.Error):
             raise type(batch.error)(*batch.error.args)
-        if failed:
+        if failed is not None:
             raise failed
 
     def _enter(self) -> _Batch:

@@ -3,12 +3,12 @@
 `push` writes its rows by itself, past this room, to be quick: see `layerwatch.push`.
 """
 
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from layerwatch.ledger.files import Recorded, Refusal, Version, written
-from layerwatch.ledger.store import Store, to_path, to_text
+from layerwatch.ledger.connection import Connection, Store
+from layerwatch.ledger.found import Recorded, Refusal, Version, written
+from layerwatch.ledger.store import to_path, to_text
 from layerwatch.ledger.times import iso, seconds
 
 
@@ -47,6 +47,7 @@ SELECT pushed.id, pushed.path, taken_at IS NOT NULL AND file IS NULL, file, stat
   coalesce(pushed.error_code, files.error_code), coalesce(pushed.error, files.error)
 FROM pushed LEFT JOIN files ON files.id = file WHERE pushed.id BETWEEN ? AND ? ORDER BY pushed.id
 """
+_ADD = "INSERT INTO pushed (path, folder, created_at) VALUES (?, ?, ?)"
 _UNTAKEN = "taken_at IS NULL AND id > ?"
 
 
@@ -59,13 +60,8 @@ class Pushes:
     def add(self, paths: Sequence[str], folder: str | None, now: float) -> range:
         """Write these down, all or none; returns their numbers."""
         with self._store.write() as connection:
-            ids = [
-                connection.execute(
-                    "INSERT INTO pushed (path, folder, created_at) VALUES (?, ?, ?)", (to_text(path), folder, iso(now))
-                ).lastrowid
-                or 0
-                for path in paths
-            ]
+            self._store.announce(connection)
+            ids = [connection.insert(_ADD, (to_text(path), folder, iso(now))) for path in paths]
         return range(ids[0], ids[-1] + 1) if ids else range(0)
 
     def untaken(self, after: int, limit: int) -> list[Push]:
@@ -84,11 +80,9 @@ class Pushes:
     def taken(self, found: Sequence[tuple[Push, Version | Refusal]], now: float) -> list[Recorded]:
         """Write down what they are, and that they are taken, all in one commit."""
         with self._store.write() as connection:
-            recorded = []
-            for push, item in found:
-                row = written(connection, item, now)
+            recorded = written(connection, [item for _, item in found], now)
+            for (push, _), row in zip(found, recorded, strict=True):
                 _take(connection, push, now, file=row.id)
-                recorded.append(row)
             return recorded
 
     def refused(self, push: Push, code: str, message: str, now: float) -> None:
@@ -109,7 +103,7 @@ class Pushes:
             connection.execute("DELETE FROM pushed WHERE taken_at < ?", (iso(before),))
 
 
-def _take(connection: sqlite3.Connection, push: Push, now: float, **columns: object) -> None:
+def _take(connection: Connection, push: Push, now: float, **columns: object) -> None:
     columns["taken_at"] = iso(now)
     connection.execute(
         f"UPDATE pushed SET {', '.join(f'{name} = ?' for name in columns)}"  # noqa: S608  ours alone

@@ -4,31 +4,49 @@ import json
 import os
 import re
 import sqlite3
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import TracebackType
 from typing import Any
 
 from layerwatch.errors import LedgerTrouble, Problem, UserError
 from layerwatch.ledger import schema
-from layerwatch.ledger.connecting import connect, insist_on_directory, set_up, unusable
+from layerwatch.ledger.connecting import SqliteConnection, connect, insist_on_directory, set_up, unusable
+from layerwatch.ledger.connection import Connection, Lane
 from layerwatch.ledger.groupcommit import GroupCommit
 
 WAL_MOST_BYTES = 4 * 1024 * 1024
+# A name that is not UTF-8, in a database whose text must be: this mark, which no path begins with, and the bytes in
+# hex, which are in the same order, and begin the same, as the bytes.
+BYTES = "\x01"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
+def is_url(place: str) -> bool:
+    """Whether the ledger is a database of a server, not a file."""
+    return place.startswith(("postgresql://", "postgres://"))
+
+
 def to_text(path: str) -> str | bytes:
-    """A path as it is bound: text, or the raw bytes where the name is not UTF-8."""
+    """A path as it is bound: text, or the raw bytes where the name is not UTF-8 (or would be taken for such a one)."""
     try:
         path.encode()
     except UnicodeEncodeError:
         return os.fsencode(path)
-    return path
+    return path if not path.startswith(BYTES) else path.encode()  # relative, and odd: not to be taken for the mark
 
 
 def to_path(value: str | bytes) -> str:
     """What `to_text` bound, as Python carries paths."""
-    return os.fsdecode(value) if isinstance(value, bytes) else value
+    if isinstance(value, bytes):
+        return os.fsdecode(value)
+    return os.fsdecode(bytes.fromhex(value[1:])) if value.startswith(BYTES) else value
+
+
+def is_bytes(value: str | bytes) -> bool:
+    """Whether this is a name that is not UTF-8, as a database has it."""
+    return isinstance(value, bytes) or value.startswith(BYTES)
 
 
 def to_json(value: object) -> str:
@@ -41,7 +59,7 @@ def plain(message: str) -> str:
     return _SURROGATE.sub("\ufffd", message)
 
 
-class Store:
+class SqliteStore:
     """One connection to the ledger at `path`: each thread has its own. Created, and migrated, where that is needed.
 
     `durable=False`: what is written need not outlive a power cut. `group`: with whom it shares its commits. Raises
@@ -52,7 +70,10 @@ class Store:
         self, path: str, *, create: bool = True, durable: bool = True, group: GroupCommit | None = None
     ) -> None:
         self.path = path
+        self.claimant = uuid.uuid4().hex
+        self.left_behind = "1 = 1"  # there is one daemon at a time: what was claimed before it began is nobody's
         self._group = group
+        self._open: SqliteConnection | None = None  # the connection of those who write together just now
         if not create and not os.path.exists(path):
             raise UserError(
                 Problem(path, "there is no ledger yet", "start `layerwatch run` once, or check [ledger] path")
@@ -96,6 +117,9 @@ class Store:
     def close(self) -> None:
         self.connection.close()
 
+    def announce(self, connection: Connection) -> None:
+        """There is nobody elsewhere."""
+
     def copy_to(self, path: str) -> None:
         """Copy all of it, as it is at one instant, whoever works on it meanwhile. Raises `LedgerTrouble`."""
         copy = connect(path)
@@ -126,21 +150,56 @@ class Store:
         """The first row of it, if there is one."""
         return next(iter(self.rows(sql, *values)), None)
 
-    @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
+    def write(self, _lane: Lane | None = Lane.ALL) -> AbstractContextManager[SqliteConnection]:
         """Several statements, all or none, on the disk when the block is left.
 
         Raises `LedgerTrouble` when the disk is full, fails, or somebody holds the ledger for longer than 10 s.
         """
+        if self._open is not None:
+            return nullcontext(self._open)
+        return _Told(self.path, self._group.write() if self._group else _alone(self.connection))
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Every `write` in here is part of one; raises what that raises."""
+        with self.write() as self._open:
+            try:
+                yield
+            finally:
+                self._open = None
+
+
+class _Told:
+    """A write, of which it is told in our words that it failed."""
+
+    __slots__ = ("_path", "_write")
+
+    def __init__(self, path: str, write: AbstractContextManager[SqliteConnection]) -> None:
+        self._path = path
+        self._write = write
+
+    def __enter__(self) -> SqliteConnection:
         try:
-            with self._group.write() if self._group else _alone(self.connection) as connection:
-                yield connection
+            return self._write.__enter__()
         except sqlite3.OperationalError as error:
-            raise LedgerTrouble(f"the ledger {self.path} cannot be written: {error}") from error
+            raise self._trouble(error) from error
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._write.__exit__(kind, error, trace)
+        except sqlite3.OperationalError as failed:
+            raise self._trouble(failed) from failed
+        if isinstance(error, sqlite3.OperationalError):
+            raise self._trouble(error) from error
+
+    def _trouble(self, error: sqlite3.OperationalError) -> LedgerTrouble:
+        return LedgerTrouble(f"the ledger {self._path} cannot be written: {error}")
 
 
 @contextmanager
-def _alone(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+def _alone(connection: SqliteConnection) -> Iterator[SqliteConnection]:
     # IMMEDIATE: a plain BEGIN that reads first fails at once beside another writer.
     connection.execute("BEGIN IMMEDIATE")
     try:
