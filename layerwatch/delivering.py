@@ -5,7 +5,6 @@ waits for it.
 """
 
 import json
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from logging import DEBUG, ERROR, WARNING
@@ -39,7 +38,7 @@ class Courier:
 
     def step(self) -> bool:
         """Deliver what is due longest. False when nothing is."""
-        job = self.ledger.deliveries.claim(uuid.uuid4().hex, self.wall())
+        job = self.ledger.deliveries.claim(self.ledger.new_claim(), self.wall())
         if job is None:
             return False
         points.passed("delivering")

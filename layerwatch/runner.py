@@ -3,8 +3,6 @@
 Each runner has a thread of its own; the ledger sees to it that no two ever work on the same generation.
 """
 
-import uuid
-
 from layerwatch import points
 from layerwatch.following import Follower
 from layerwatch.ledger import Firing, Following, Ledger
@@ -27,7 +25,7 @@ class Runner:
             return False
         job: Firing | Following | None = None
         try:
-            claim, now = uuid.uuid4().hex, kit.wall()
+            claim, now = ledger.new_claim(), kit.wall()
             job = ledger.following.claim(claim, now) or ledger.firing.claim(claim, now)
         finally:
             if job is None:

@@ -19,7 +19,7 @@ from layerwatch.errors import ApiDown, Code, Final, FolderAway, JobError, NewUrl
 from layerwatch.ledger import Job, Ledger, LostClaim, Recorded, Refusal, Session, Version, iso
 from layerwatch.states import Event, File
 
-from .ledger.builders import T0, WORKSPACE, everything, raw, refusal, stored, version, watched
+from .ledger.builders import T0, WORKSPACE, everything, raw, refusal, sqlite_connection, stored, version, watched
 
 MAX_ATTEMPTS = 3
 FAULTS: tuple[JobError, ...] = (
@@ -185,7 +185,7 @@ class Laws(RuleBasedStateMachine):
     # --- what holds, always -------------------------------------------------------------------------------------------
 
     def ask(self, question: str, *values: object) -> list[tuple[Any, ...]]:
-        return self.ledger._store.connection.execute(question, values).fetchall()
+        return sqlite_connection(self.ledger).execute(question, values).fetchall()
 
     def row(self, id_: int) -> tuple[Any, ...]:
         columns = "path, hash, status, file_id, uploaded_at, attempts"

@@ -22,6 +22,7 @@ from layerwatch.pipeline import Pipeline, Shared
 from layerwatch.samples import sample
 from layerwatch.sandbox import Faults, Sandbox
 from layerwatch.stages import Tools
+from tests.ledger.builders import sqlite_connection
 
 KIB = 1024
 
@@ -282,7 +283,7 @@ def test_it_is_told_how_long_a_file_lay_there_and_whether_it_was_sent(bench: Ben
 def test_of_a_file_that_an_older_layerwatch_recorded_nobody_knows_how_long_it_lay_there(bench: Bench) -> None:
     pipeline = bench.pipeline()
     bench.dropped("a.png", 1)
-    bench.ledger._store.connection.execute("UPDATE files SET seen_at = NULL")
+    sqlite_connection(bench.ledger).execute("UPDATE files SET seen_at = NULL")
     pipeline.step()
     (facts,) = told(bench, "uploaded")
     assert facts["waited_s"] is None

@@ -37,7 +37,7 @@ def command(config: str | None, as_json: bool, once: bool, log: str, verbose: bo
 
     settings = _loaded(config)
     board = Board()
-    with screen(board, log, verbose=verbose, ledger=settings.ledger.path) as shown:
+    with screen(board, log, verbose=verbose, ledger=settings.ledger.place) as shown:
 
         def load_again() -> "Settings":
             new = _loaded(settings.path)

@@ -31,6 +31,26 @@ def base_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def database(value: object) -> object:
+    """A PostgreSQL URL, with or without a password."""
+    fix = 'write for example "postgresql://layerwatch@db.example.org/layerwatch", the password in ~/.pgpass'
+    if not isinstance(value, str):
+        raise Fault("must be text", fix)
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("postgresql", "postgres"):
+        raise Fault("must begin with postgresql://", fix)
+    return value
+
+
+def without_password(url: str) -> str:
+    """A database's URL as anybody may see it: server and database alone."""
+    parts = urlsplit(url)
+    return f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
 def webhook(value: str) -> str:
     """As it was given: a query may be what tells the receiver who is calling."""
     fix = 'write for example "https://hooks.example.org/layerwatch"'

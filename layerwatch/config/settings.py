@@ -12,7 +12,7 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, StrictBool
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from layerwatch.config import roles, values
+from layerwatch.config import addresses, roles, values
 from layerwatch.config.credentials import NO_TOKEN, no_workspace
 from layerwatch.config.units import GIB, MIB
 from layerwatch.errors import Problem, UserError
@@ -66,6 +66,18 @@ class Api(Table):
 
 class Ledger(Table):
     path: values.AbsolutePath = Field(default_factory=default_ledger_path)
+    url: values.DatabaseUrl | None = None
+    host: values.Name | None = None
+
+    @property
+    def place(self) -> str:
+        """Where it is: the path of an SQLite database, or the URL of a PostgreSQL one, which may hold a password."""
+        return self.path if self.url is None else self.url.get_secret_value()
+
+    @property
+    def shown(self) -> str:
+        """The same, as anybody may see it."""
+        return self.path if self.url is None else addresses.without_password(self.url.get_secret_value())
 
 
 class Upload(Table):

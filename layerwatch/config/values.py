@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Final, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, SecretStr
 
 from layerwatch.config import addresses, endings, units
 from layerwatch.config.faults import Fault
@@ -168,6 +168,7 @@ Inside = Annotated[str, AfterValidator(inside)]
 Glob = Annotated[str, AfterValidator(glob)]
 Listen = Annotated[str, AfterValidator(addresses.listen)]
 HostName = Annotated[str, AfterValidator(addresses.host_name)]
+DatabaseUrl = Annotated[SecretStr, BeforeValidator(addresses.database)]
 BaseUrl = Annotated[str, AfterValidator(addresses.base_url)]
 WebhookUrl = Annotated[str, AfterValidator(addresses.webhook)]
 Suffix = Annotated[str, AfterValidator(endings.suffix)]

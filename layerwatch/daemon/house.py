@@ -17,6 +17,7 @@ class House:
     """Kept by the main thread, about once a second. `ring` wakes whoever sleeps."""
 
     def __init__(self, gate: Gate, tell: Tell, ring: Callable[[], None]) -> None:
+        self.alone = True  # nobody else has anything to do with the ledger
         self._gate = gate
         self._tell = tell
         self._ring = ring
@@ -30,11 +31,12 @@ class House:
 
     def keep(self, ledger: Ledger, *, anybody_leaving: bool) -> None:
         """Raises `LedgerTrouble`; what is not done then is done the next time."""
-        if self._folders is not None:
+        if self._folders is not None and self.alone:
             ledger.facts.forget_folders_but(self._folders)
             self._folders = self._folders if anybody_leaving else None
         self._mind_the_clock(ledger)
-        self._note_hold(ledger)
+        if self.alone:
+            self._note_hold(ledger)
         ledger.checkpoint_if_due()
 
     def _note_hold(self, ledger: Ledger) -> None:

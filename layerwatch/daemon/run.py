@@ -7,7 +7,9 @@ ends the process with an error.
 
 import logging
 import math
+import os
 import signal
+import socket
 import threading
 import time
 import traceback
@@ -15,6 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
+from layerwatch import __version__
 from layerwatch.board import Board
 from layerwatch.config import Settings
 from layerwatch.daemon.admission import admit
@@ -28,7 +31,8 @@ from layerwatch.daemon.reload import Load, Reload, Steps
 from layerwatch.daemon.roster import Roster
 from layerwatch.daemon.signals import Signals, hangups
 from layerwatch.errors import ApiDown, EnvironmentProblem, LedgerTrouble, Problem
-from layerwatch.ledger import GroupCommit, Ledger, Lock
+from layerwatch.ledger import Ledger
+from layerwatch.ledger import tenure as tenures
 from layerwatch.meters import Meters
 from layerwatch.notices import Notice, Tell
 from layerwatch.pacing import Pass
@@ -114,9 +118,9 @@ class Daemon:
     def run(self) -> Ended:
         """Work until a signal comes or, with `once`, until everything is done. Raises `UserError` where it cannot
         begin."""
-        lock = Lock(self._settings.ledger.path)
+        tenure = self._crew.tenure = _tenure(self._settings)
         try:
-            with Ledger(self._settings.ledger.path) as ledger:
+            with tenure.open() as ledger:
                 with hangups(self._reload.ask, self._terminal_gone):
                     self._begin(ledger)
                     with Signals(self._signals.append, self._thread_died) as signals:
@@ -127,7 +131,7 @@ class Daemon:
                         self._end()
                 return self._ended(ledger, reason)
         finally:
-            lock.release()
+            tenure.release()
 
     def stop(self) -> None:
         """End the run as a signal would. From any thread, at any time."""
@@ -139,7 +143,8 @@ class Daemon:
         self._warn()
         self._prepare(self._settings)
         self._check_api()
-        open_books(ledger, self._settings, self._tell, once=self._once)
+        alone = self._house.alone = self._crew.tenure.membership is None
+        open_books(ledger, self._settings, self._tell, once=self._once, alone=alone)
 
     def _check_api(self) -> None:
         layer = self._crew.layer(self._settings)
@@ -152,7 +157,7 @@ class Daemon:
             self._gate.down(Pass(now, probe=False), error, now)
 
     def _start(self, ledger: Ledger) -> None:
-        self._crew.group = GroupCommit(ledger.path, threading.Lock(), threading.Event)
+        self._crew.share()
         self._watch.start()
         self._roster.fill(self._crew.posts(ledger))
         if self._page:
@@ -231,15 +236,16 @@ class Daemon:
             thread.join(max(deadline - time.monotonic(), 0))
         if self._page:
             self._page.close()
-        if self._crew.group and not any(thread.is_alive() for thread in self._roster.threads()):
-            self._crew.group.close()  # and whoever closes the ledger last folds its write-ahead log in
+        if not any(thread.is_alive() for thread in self._roster.threads()):
+            self._crew.tenure.close()  # and whoever closes the ledger last folds its write-ahead log in
         self._watch.join(max(deadline - time.monotonic(), 0))
 
     def _ended(self, ledger: Ledger, reason: str) -> Ended:
         if self._crash:
             raise RuntimeError(self._crash)
         with suppress(LedgerTrouble):
-            ledger.facts.note("daemon", None, time.time())
+            if self._house.alone:
+                ledger.facts.note("daemon", None, time.time())
         counts, made = ledger.reports.counts(), ledger.stories.counts()
         left = counts["queued"] + counts["uploading"] + made["queued"] + made["submitting"] + made["running"]
         by_signal = reason if reason.startswith("SIG") else ""
@@ -278,6 +284,11 @@ class Daemon:
                 return
             self._quiet_until = time.monotonic() + TROUBLE_QUIET_S
         self._outside(notice)
+
+
+def _tenure(settings: Settings) -> tenures.Tenure:
+    about = tenures.Daemon(settings.ledger.host or socket.gethostname(), os.getpid(), __version__)
+    return tenures.hold(settings.ledger.place, about, threading.Lock(), threading.Event)
 
 
 def _watch(overflowed: Callable[[], None]) -> Watch:

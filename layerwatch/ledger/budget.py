@@ -3,11 +3,11 @@
 Asked inside the transaction that books the generation, so that two never spend the same Creative Units. Days are UTC.
 """
 
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from layerwatch.ledger.connection import Connection
 from layerwatch.ledger.times import iso, seconds
 
 BURST_S = 60.0  # "at once"
@@ -69,7 +69,7 @@ SELECT 1 FROM generations INDEXED BY generations_blocked WHERE status = 'blocked
 _Scope = tuple[str, tuple[str, ...]]
 
 
-def over(connection: sqlite3.Connection, asked: Asked, limits: Iterable[Limits], now: float) -> Held | None:
+def over(connection: Connection, asked: Asked, limits: Iterable[Limits], now: float) -> Held | None:
     """Which limit it would break, if any."""
     for limit in limits:
         # The plus keeps SQLite to the index over the time: a rule may have fired for years.
@@ -81,9 +81,7 @@ def over(connection: sqlite3.Connection, asked: Asked, limits: Iterable[Limits],
     return None
 
 
-def _over_amount(
-    connection: sqlite3.Connection, price: float | None, limit: Limits, scope: _Scope, now: float
-) -> Held | None:
+def _over_amount(connection: Connection, price: float | None, limit: Limits, scope: _Scope, now: float) -> Held | None:
     where = "the budget" if limit.of is None else f"the budget of rule {limit.of}"
     if limit.needs_price and price is None:
         return _held(connection, NO_PRICE, f"Layer does not say what it will cost, and {where} has a limit", None, now)
@@ -99,7 +97,7 @@ def _over_amount(
     return _held(connection, OVER_DAILY, message, day_after(now), now)
 
 
-def _over_burst(connection: sqlite3.Connection, id_: int, limit: Limits, scope: _Scope, now: float) -> Held | None:
+def _over_burst(connection: Connection, id_: int, limit: Limits, scope: _Scope, now: float) -> Held | None:
     """Once more than `burst` came within a minute, all that comes is held until a minute has brought none. What was
     queued together came together, however long Layer takes for each."""
     if limit.burst is None:
@@ -112,7 +110,7 @@ def _over_burst(connection: sqlite3.Connection, id_: int, limit: Limits, scope: 
     ((fired,),) = connection.execute(
         f"SELECT count(*) FROM (SELECT id FROM generations WHERE booked_at >= ? AND approved = 0{where} UNION"  # noqa: S608
         " SELECT id FROM generations WHERE booked_at IS NOT NULL AND queued_at BETWEEN ? AND ?"
-        f" AND approved = 0{where})",
+        f" AND approved = 0{where}) AS together",
         (since, *values, queued_since, queued_at, *values),
     )
     tripped = connection.execute(
@@ -124,7 +122,7 @@ def _over_burst(connection: sqlite3.Connection, id_: int, limit: Limits, scope: 
     return Held(BURST, message, None, first=tripped is None)
 
 
-def _held(connection: sqlite3.Connection, code: str, message: str, until: float | None, now: float) -> Held:
+def _held(connection: Connection, code: str, message: str, until: float | None, now: float) -> Held:
     before = connection.execute(
         f"{BLOCKED_SINCE} LIMIT 1",
         (code, iso(day_of(now))),
@@ -132,10 +130,10 @@ def _held(connection: sqlite3.Connection, code: str, message: str, until: float 
     return Held(code, message, until, first=before is None)
 
 
-def _booked(connection: sqlite3.Connection, scope: _Scope, now: float) -> float:
+def _booked(connection: Connection, scope: _Scope, now: float) -> float:
     where, values = scope
     ((spent,),) = connection.execute(
-        f"SELECT coalesce(sum(booked), 0) FROM ({BOOKINGS}) WHERE booked_at >= ?{where}",  # noqa: S608  ours alone
+        f"SELECT coalesce(sum(booked), 0) FROM ({BOOKINGS}) AS bookings WHERE booked_at >= ?{where}",  # noqa: S608  ours alone
         (iso(day_of(now)), *values),
     )
     return float(spent)

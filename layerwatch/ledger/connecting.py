@@ -4,20 +4,38 @@ import errno
 import os
 import sqlite3
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
 from layerwatch.errors import EnvironmentProblem, Problem, UserError
 
 BUSY_MS = 10_000
 
 
-def connect(path: str, *, any_thread: bool = False) -> sqlite3.Connection:
+class SqliteConnection(sqlite3.Connection):
+    """A `Connection`."""
+
+    def insert(self, statement: str, parameters: Sequence[Any], /) -> int:
+        # Not by RETURNING, for which SQLite would keep the row aside.
+        row = self.execute(statement, parameters).lastrowid
+        assert row is not None
+        return row
+
+
+def connect(path: str, *, any_thread: bool = False) -> SqliteConnection:
     # Its sessions are secrets: nobody else's business unless the owner decides so. Only ever a file that was not there
     # is opened here: closing any descriptor of a database drops the locks of all connections that this process has to
     # it.
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    return sqlite3.connect(path, isolation_level=None, timeout=BUSY_MS / 1000, check_same_thread=not any_thread)
+    return sqlite3.connect(
+        path,
+        isolation_level=None,
+        timeout=BUSY_MS / 1000,
+        check_same_thread=not any_thread,
+        factory=SqliteConnection,
+    )
 
 
 def set_up(connection: sqlite3.Connection, *, durable: bool) -> None:

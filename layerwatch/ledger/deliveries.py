@@ -1,10 +1,10 @@
 """Commands and webhooks that folders want: queued with what they tell of, tried until they succeed, and noted."""
 
-import sqlite3
 from dataclasses import dataclass
 
+from layerwatch.ledger.connection import Connection, Store
 from layerwatch.ledger.queues import Queue
-from layerwatch.ledger.store import Store, plain
+from layerwatch.ledger.store import plain
 from layerwatch.ledger.times import iso
 from layerwatch.ledger.turning import LostClaim
 
@@ -86,10 +86,13 @@ class Deliveries:
     def recover(self) -> None:
         """At a start: whoever had claimed one is no more."""
         with self._store.write() as connection:
-            connection.execute("UPDATE deliveries SET claim = NULL WHERE status = 'pending' AND claim IS NOT NULL")
+            connection.execute(
+                "UPDATE deliveries SET claim = NULL"  # noqa: S608  ours alone
+                f" WHERE status = 'pending' AND claim IS NOT NULL AND {self._store.left_behind}"
+            )
 
 
-def queue_delivery(connection: sqlite3.Connection, folder: str, event: str, item_id: int, now: float) -> None:
+def queue_delivery(connection: Connection, folder: str, event: str, item_id: int, now: float) -> None:
     """Inside the transaction of what happened: no crash forgets it."""
     connection.execute(
         "INSERT INTO deliveries (folder, event, item_id, status, next_attempt_at, created_at, updated_at)"
@@ -98,7 +101,7 @@ def queue_delivery(connection: sqlite3.Connection, folder: str, event: str, item
     )
 
 
-def hurry_deliveries(connection: sqlite3.Connection, now: float) -> None:
+def hurry_deliveries(connection: Connection, now: float) -> None:
     """The clock was set back: what would be due later is due now."""
     connection.execute(
         "UPDATE deliveries SET next_attempt_at = ? WHERE status = 'pending' AND next_attempt_at > ?",

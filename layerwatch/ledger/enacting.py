@@ -2,11 +2,11 @@
 where it was fired before."""
 
 import json
-import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from layerwatch.ledger.connection import Connection
 from layerwatch.ledger.marks import IS_NEWEST
 from layerwatch.ledger.plans import INPUT, Plan, Planned
 from layerwatch.ledger.store import to_text
@@ -28,7 +28,7 @@ class _Row:
     error_code: str | None = None
 
 
-def enact(connection: sqlite3.Connection, plan: Plan, now: float) -> Planned | None:
+def enact(connection: Connection, plan: Plan, now: float) -> Planned | None:
     """Make the ledger say what the plan says. None where the rules have nothing to say of the file any more."""
     trigger = plan.trigger
     mine = (trigger.folder, plan.rule, to_text(trigger.path))
@@ -49,7 +49,7 @@ def enact(connection: sqlite3.Connection, plan: Plan, now: float) -> Planned | N
     return _ready(connection, plan, open_, now)
 
 
-def _ready(connection: sqlite3.Connection, plan: Plan, open_: Sequence[_Row], now: float) -> Planned:
+def _ready(connection: Connection, plan: Plan, open_: Sequence[_Row], now: float) -> Planned:
     waiting = next((row for row in open_ if row.status is Generation.WAITING), None)
     key, fired = plan.key, _with_key(connection, plan.key)
     ours = next((row for row in fired if row.status in OPEN), None)
@@ -79,7 +79,7 @@ def _ready(connection: sqlite3.Connection, plan: Plan, open_: Sequence[_Row], no
     return _insert(connection, plan, Turn.READY, now, columns)
 
 
-def _with_key(connection: sqlite3.Connection, key: str) -> list[_Row]:
+def _with_key(connection: Connection, key: str) -> list[_Row]:
     """All that this was ever planned for: at first, and as often as a person asked for it again."""
     found = connection.execute(
         "SELECT id, status, key, again, CASE WHEN status = 'cancelled' THEN error_code END FROM generations"
@@ -89,7 +89,7 @@ def _with_key(connection: sqlite3.Connection, key: str) -> list[_Row]:
     return [_Row(id_, Generation(status), own, bool(again), code) for id_, status, own, again, code in found]
 
 
-def _await(connection: sqlite3.Connection, plan: Plan, open_: Sequence[_Row], now: float) -> Planned:
+def _await(connection: Connection, plan: Plan, open_: Sequence[_Row], now: float) -> Planned:
     waiting = next((row for row in open_ if row.status is Generation.WAITING), None)
     _supersede(connection, open_, waiting, now, is_news=waiting is None)
     if waiting:
@@ -103,25 +103,21 @@ def _await(connection: sqlite3.Connection, plan: Plan, open_: Sequence[_Row], no
     return planned
 
 
-def _look_later(connection: sqlite3.Connection, id_: int, now: float) -> None:
+def _look_later(connection: Connection, id_: int, now: float) -> None:
     """Its inputs are looked at again after as long as it has waited so far, within bounds."""
     ((since,),) = connection.execute("SELECT updated_at FROM generations WHERE id = ?", (id_,))
     due = now + min(max(now - seconds(since), LOOK_LEAST_S), LOOK_MOST_S)
     connection.execute("UPDATE generations SET next_attempt_at = ? WHERE id = ?", (iso(due), id_))
 
 
-def _supersede(
-    connection: sqlite3.Connection, open_: Sequence[_Row], but: _Row | None, now: float, *, is_news: bool
-) -> None:
+def _supersede(connection: Connection, open_: Sequence[_Row], but: _Row | None, now: float, *, is_news: bool) -> None:
     """What a person asked for gives way to news, and not to a look that finds none."""
     for row in open_:
         if (but is None or row.id != but.id) and (is_news or not row.again):
             supersede(connection, row.id, row.status, now)
 
 
-def _insert(
-    connection: sqlite3.Connection, plan: Plan, event: Turn, now: float, columns: Mapping[str, object]
-) -> Planned:
+def _insert(connection: Connection, plan: Plan, event: Turn, now: float, columns: Mapping[str, object]) -> Planned:
     status = turn(None, event)
     values = {
         "folder": plan.trigger.folder,
@@ -134,18 +130,15 @@ def _insert(
         "queued_at": iso(now) if status is Generation.QUEUED else None,
         **columns,
     }
-    cursor = connection.execute(
-        f"INSERT INTO generations ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})",  # noqa: S608  ours
-        tuple(values.values()),
-    )
-    assert cursor.lastrowid is not None
-    _set(connection, cursor.lastrowid, plan)
+    names, marks = ", ".join(values), ", ".join("?" * len(values))
+    id_ = connection.insert(f"INSERT INTO generations ({names}) VALUES ({marks})", tuple(values.values()))  # noqa: S608
+    _set(connection, id_, plan)
     waits = "waits for " + ", ".join(f"{each.role} ({each.glob})" for each in plan.missing) if plan.missing else None
-    remember(connection, cursor.lastrowid, now, event, status, detail=waits)
-    return Planned(cursor.lastrowid, event, status)
+    remember(connection, id_, now, event, status, detail=waits)
+    return Planned(id_, event, status)
 
 
-def _set(connection: sqlite3.Connection, id_: int, plan: Plan) -> None:
+def _set(connection: Connection, id_: int, plan: Plan) -> None:
     """Its inputs as they are now, and what is missing. Who has claimed it knows them as they were, and loses it."""
     inputs = {INPUT: plan.trigger, **plan.companions}
     facts = (
@@ -177,7 +170,7 @@ def _set(connection: sqlite3.Connection, id_: int, plan: Plan) -> None:
     )
 
 
-def _facts(connection: sqlite3.Connection, id_: int) -> tuple[object, set[tuple[str, int]]]:
+def _facts(connection: Connection, id_: int) -> tuple[object, set[tuple[str, int]]]:
     facts = connection.execute("SELECT kind, target, sidecars, depth FROM generations WHERE id = ?", (id_,)).fetchone()
     uses = connection.execute("SELECT role, file FROM generation_inputs WHERE generation_id = ?", (id_,))
     return facts, set(uses)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from layerwatch.ledger.store import Store, plain, to_path, to_text
+from layerwatch.ledger.connection import Store
+from layerwatch.ledger.store import plain, to_path, to_text
 from layerwatch.ledger.times import iso
 
 
@@ -46,6 +47,10 @@ class Waiting:
     since: float
 
 
+_NOTE = """
+INSERT INTO notes (key, value, updated_at) VALUES (?, ?, ?)
+ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at
+"""
 _FOLDERS = "SELECT name, path, state, detail, scanned_at, known_at, unknown, overflows, mount FROM folders"
 
 
@@ -73,8 +78,8 @@ class Facts:
                 "INSERT INTO folders (name, path, state, detail, mount, updated_at) VALUES (?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT (name) DO UPDATE SET state = excluded.state, detail = excluded.detail,"
                 " updated_at = excluded.updated_at, path = excluded.path,"
-                " mount = coalesce(excluded.mount, CASE WHEN path = excluded.path THEN mount END),"
-                " known_at = CASE WHEN path = excluded.path THEN known_at END",
+                " mount = coalesce(excluded.mount, CASE WHEN folders.path = excluded.path THEN folders.mount END),"
+                " known_at = CASE WHEN folders.path = excluded.path THEN folders.known_at END",
                 (name, to_text(path), state, detail, mount and to_text(mount), iso(now)),
             )
 
@@ -102,9 +107,10 @@ class Facts:
     def forget_folders_but(self, names: Sequence[str]) -> None:
         """Folders that are no longer configured are not reported any more; their files' rows stay."""
         with self._store.write() as connection:
-            marks = ", ".join("?" * len(names))
-            connection.execute(f"DELETE FROM folders WHERE name NOT IN ({marks})", tuple(names))  # noqa: S608  marks only
-            connection.execute(f"DELETE FROM candidates WHERE folder NOT IN ({marks})", tuple(names))  # noqa: S608
+            kept = ("", *names)  # never an empty list, which not every engine takes
+            marks = ", ".join("?" * len(kept))
+            connection.execute(f"DELETE FROM folders WHERE name NOT IN ({marks})", kept)  # noqa: S608  marks only
+            connection.execute(f"DELETE FROM candidates WHERE folder NOT IN ({marks})", kept)  # noqa: S608
 
     def folders(self) -> list[FolderFacts]:
         return [_folder(row) for row in self._store.rows(f"{_FOLDERS} ORDER BY name")]
@@ -142,7 +148,7 @@ class Facts:
             if value is None:
                 connection.execute("DELETE FROM notes WHERE key = ?", (key,))
             else:
-                connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?, ?)", (key, json.dumps(value), iso(now)))
+                connection.execute(_NOTE, (key, json.dumps(value), iso(now)))
 
     def notes(self) -> dict[str, object]:
         return {key: json.loads(value) for key, value in self._store.rows("SELECT key, value FROM notes")}

@@ -5,8 +5,9 @@ A column beside the status, not a status: the file is uploaded, whatever becomes
 
 from dataclasses import dataclass
 
+from layerwatch.ledger.connection import Store
 from layerwatch.ledger.queues import Queue
-from layerwatch.ledger.store import Store, plain, to_path, to_text
+from layerwatch.ledger.store import plain, to_path, to_text
 from layerwatch.ledger.times import iso
 from layerwatch.ledger.turning import LostClaim
 from layerwatch.source import Digest, Identity
@@ -89,7 +90,10 @@ class FinishingTable:
     def recover(self) -> None:
         """At a start: whoever had claimed one is no more."""
         with self._store.write() as connection:
-            connection.execute("UPDATE files SET claim = NULL WHERE aftermath = 'pending' AND claim IS NOT NULL")
+            connection.execute(
+                "UPDATE files SET claim = NULL"  # noqa: S608  ours alone
+                f" WHERE aftermath = 'pending' AND claim IS NOT NULL AND {self._store.left_behind}"
+            )
 
 
 def _insist(changed: int, job: Finishing) -> None:

@@ -5,15 +5,15 @@ leads to `unknown`.
 """
 
 import json
-import sqlite3
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from layerwatch.ledger.budget import BLOCKED_SINCE, Asked, Held, Limits, day_after, over
+from layerwatch.ledger.connection import Connection, Store
 from layerwatch.ledger.marks import recheck
 from layerwatch.ledger.queues import Queue
-from layerwatch.ledger.store import Store, to_json, to_path
+from layerwatch.ledger.store import to_json, to_path
 from layerwatch.ledger.times import iso
 from layerwatch.ledger.turning import guard, lies_outside, turned
 from layerwatch.states import OPEN, Generation, Turn
@@ -160,8 +160,12 @@ class FiringTable:
         """Whoever claimed or submitted one is no more. Returns the ids of those that are `unknown` now."""
         message = "layerwatch ended between the request and its answer"
         with self._store.write() as connection:
-            connection.execute("UPDATE generations SET claim = NULL WHERE status IN ('queued', 'running')")
-            lost = [id_ for (id_,) in connection.execute("SELECT id FROM generations WHERE status = 'submitting'")]
+            gone = f"(claim IS NULL OR {self._store.left_behind})"
+            connection.execute(
+                f"UPDATE generations SET claim = NULL WHERE status IN ('queued', 'running') AND {gone}"  # noqa: S608
+            )
+            asked = f"SELECT id FROM generations WHERE status = 'submitting' AND {gone} ORDER BY id"  # noqa: S608  ours alone
+            lost = [id_ for (id_,) in connection.execute(asked)]
             for id_ in lost:
                 _lose(connection, id_, None, now, message, "interrupted")
         return lost
@@ -228,9 +232,7 @@ class FiringTable:
 # --- inside one transaction -------------------------------------------------------------------------------------------
 
 
-def _hold(
-    connection: sqlite3.Connection, job: Firing, status: Generation, held: Held, price: float | None, now: float
-) -> None:
+def _hold(connection: Connection, job: Firing, status: Generation, held: Held, price: float | None, now: float) -> None:
     turned(
         connection, job.id, status, Turn.HELD, now, claim=job.claim, detail=held.message, error_code=held.code,
         error=held.message, estimated_price=price, booked=None, booked_at=None,
@@ -238,14 +240,14 @@ def _hold(
     )  # fmt: skip
 
 
-def _lose(connection: sqlite3.Connection, id_: int, claim: str | None, now: float, message: str, code: str) -> None:
+def _lose(connection: Connection, id_: int, claim: str | None, now: float, message: str, code: str) -> None:
     turned(
         connection, id_, Generation.SUBMITTING, Turn.LOST, now, claim=claim, detail=message, error_code=code,
         error=message, next_attempt_at=None,
     )  # fmt: skip
 
 
-def _look_again(connection: sqlite3.Connection, id_: int) -> None:
+def _look_again(connection: Connection, id_: int) -> None:
     """While it was being submitted another version of its inputs may have come: the rules say which one counts."""
     other = (
         "SELECT mine.path FROM generations AS mine JOIN generations AS other USING (folder, rule, path)"
@@ -254,7 +256,7 @@ def _look_again(connection: sqlite3.Connection, id_: int) -> None:
     recheck(connection, f"path IN ({other})", id_)
 
 
-def _retry(connection: sqlite3.Connection, id_: int, now: float, deadline: float) -> Turn | None:
+def _retry(connection: Connection, id_: int, now: float, deadline: float) -> Turn | None:
     row = connection.execute(
         "SELECT status, remote_id, remote_state, EXISTS (SELECT 1 FROM generation_needs WHERE generation_id = id)"
         " FROM generations WHERE id = ?",
@@ -279,7 +281,7 @@ def _retry(connection: sqlite3.Connection, id_: int, now: float, deadline: float
     return Turn.RETRIED
 
 
-def _wait_again(connection: sqlite3.Connection, id_: int, now: float, deadline: float) -> Turn | None:
+def _wait_again(connection: Connection, id_: int, now: float, deadline: float) -> Turn | None:
     taken = connection.execute(
         "SELECT 1 FROM generations AS mine JOIN generations AS other USING (folder, rule, path)"  # noqa: S608  marks only
         f" WHERE mine.id = ? AND other.status IN ({', '.join('?' * len(OPEN))}) LIMIT 1",
@@ -294,7 +296,7 @@ def _wait_again(connection: sqlite3.Connection, id_: int, now: float, deadline: 
     return Turn.AWAITS
 
 
-def hurry_generations(connection: sqlite3.Connection, now: float) -> None:
+def hurry_generations(connection: Connection, now: float) -> None:
     """The clock was set back: what would be due later is due now; what is held back waits for the next day at most."""
     connection.execute(
         "UPDATE generations SET next_attempt_at = ?"

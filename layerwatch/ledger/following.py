@@ -1,13 +1,13 @@
 """Generations that Layer works on: polled, their results written down before they can be seen, and ended."""
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from layerwatch.ledger.connection import Connection, Store
 from layerwatch.ledger.deliveries import queue_delivery
 from layerwatch.ledger.queues import Queue
-from layerwatch.ledger.store import Store, to_json, to_path, to_text
+from layerwatch.ledger.store import to_json, to_path, to_text
 from layerwatch.ledger.times import iso, seconds
 from layerwatch.ledger.turning import guard, lies_outside, turned
 from layerwatch.states import Generation, Turn
@@ -101,7 +101,9 @@ class FollowingTable:
         with self._store.write() as connection:
             guard(connection, job.id, Generation.RUNNING, job.claim, remote_state="complete", attempts=0)
             connection.execute(
-                "INSERT OR REPLACE INTO results (generation_id, number, path, sha256, size) VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO results (generation_id, number, path, sha256, size) VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT (generation_id, number) DO UPDATE SET path = excluded.path, sha256 = excluded.sha256,"
+                " size = excluded.size, saved = 0",
                 (job.id, number, to_text(path), sha256, size),
             )
 
@@ -156,7 +158,7 @@ class FollowingTable:
             )  # fmt: skip
 
 
-def _results(connection: sqlite3.Connection, id_: int) -> tuple[Result, ...]:
+def _results(connection: Connection, id_: int) -> tuple[Result, ...]:
     rows = connection.execute(
         "SELECT number, path, sha256, size, saved FROM results WHERE generation_id = ? ORDER BY number", (id_,)
     )

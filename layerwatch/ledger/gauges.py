@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from layerwatch.ledger.store import Store, to_path
+from layerwatch.ledger.connection import Store
+from layerwatch.ledger.store import to_path
 from layerwatch.ledger.times import seconds
 
 LOOKED_AT = 100  # of the queued files, the first recorded: who waits longest is among them
@@ -60,6 +61,8 @@ class Gauges:
         return found
 
     def _queued(self, folders: Sequence[str]) -> list[Queued]:
+        if not folders:
+            return []
         marks = ", ".join("?" * len(folders))
         rows = self._store.rows(_QUEUED.format(folders=marks), *folders, LOOKED_AT)
         found = [Queued(id_, folder, to_path(path), seconds(at)) for id_, folder, path, at in rows]

@@ -1,6 +1,6 @@
 """Files that are put before the rules once more; and which version of a path counts."""
 
-import sqlite3
+from layerwatch.ledger.connection import Connection
 
 # Which version was found there last. Not by the clock: that jumps.
 _SINCE = "{0}.found, {0}.id"
@@ -18,7 +18,7 @@ _COUNTS = f"""SELECT NOT EXISTS (
 ) FROM files WHERE id = ?"""  # noqa: S608  ours alone
 
 
-def recheck(connection: sqlite3.Connection, where: str, *values: object) -> int:
+def recheck(connection: Connection, where: str, *values: object) -> int:
     """Those of these files that count are put before the rules once more, if they ever were. What a person has asked
     for is not taken back by that. Returns how many."""
     return connection.execute(
@@ -28,7 +28,7 @@ def recheck(connection: sqlite3.Connection, where: str, *values: object) -> int:
     ).rowcount
 
 
-def come_back(connection: sqlite3.Connection, id_: int) -> None:
+def come_back(connection: Connection, id_: int) -> None:
     """This version has been found. If another one had taken its place, it is the one that counts again."""
     ((counts,),) = connection.execute(_COUNTS, (id_,))
     if not counts:
@@ -36,7 +36,7 @@ def come_back(connection: sqlite3.Connection, id_: int) -> None:
         recheck(connection, "id = ?", id_)
 
 
-def next_found(connection: sqlite3.Connection) -> int:
+def next_found(connection: Connection) -> int:
     """Larger than that of any version that was found before."""
     ((last,),) = connection.execute("SELECT coalesce(max(found), 0) FROM files")
     return int(last) + 1

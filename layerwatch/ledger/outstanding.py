@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from layerwatch.ledger.store import Store, to_path, to_text
+from layerwatch.ledger.connection import Store
+from layerwatch.ledger.store import to_path, to_text
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,17 +5,18 @@ row per thing to be paid for. Every plan is one transaction with the mark it ans
 import os
 from collections.abc import Iterable, Sequence
 
+from layerwatch.ledger.connection import Store
 from layerwatch.ledger.enacting import enact
 from layerwatch.ledger.marks import IS_NEWEST, NEWEST_FIRST, UPLOADED, recheck
 from layerwatch.ledger.plans import Input, Missing, Origin, Plan, Planned
-from layerwatch.ledger.store import Store, to_path, to_text
+from layerwatch.ledger.store import to_path, to_text
 from layerwatch.ledger.times import iso
 from layerwatch.ledger.turning import turned
 from layerwatch.states import Generation, Turn
 
 _INPUT = (
     "SELECT files.id, files.folder, files.path, files.hash, files.file_id, coalesce(generations.depth, 0),"
-    " files.planning IS 'again', files.planning IS 'recheck', files.marks, files.outside"
+    " coalesce(files.planning, '') = 'again', coalesce(files.planning, '') = 'recheck', files.marks, files.outside"
     " FROM files LEFT JOIN generations ON generations.id = files.origin"
 )
 # A newer version is on its way: it will come, and the older one be of no use.
@@ -51,6 +52,8 @@ class Planning:
 
     def pending(self, folders: Sequence[str], limit: int) -> list[Input]:
         """Uploaded files that the rules have not seen yet, the oldest first."""
+        if not folders:
+            return []
         marks = ", ".join("?" * len(folders))
         return self._inputs(
             f"WHERE files.planning IS NOT NULL AND {UPLOADED} AND files.folder IN ({marks}) ORDER BY files.id LIMIT ?",
@@ -89,18 +92,20 @@ class Planning:
 
     def triggers_missing(self, folder: str, rule: str, key: str) -> list[Input]:
         """The files of generations of this rule that wait for what may be called `key`."""
-        return self._inputs(f"WHERE files.id IN ({_MISSING}) AND {IS_NEWEST}", to_text(key), folder, rule)
+        asked = f"WHERE files.id IN ({_MISSING}) AND {IS_NEWEST} ORDER BY files.id"
+        return self._inputs(asked, to_text(key), folder, rule)
 
     def triggers_using(self, folder: str, rule: str, path: str) -> list[Input]:
         """The files of generations of this rule of which an earlier version of `path` is a further input."""
-        return self._inputs(f"WHERE files.id IN ({_USING}) AND {_SETTLED} AND {IS_NEWEST}", to_text(path), folder, rule)
+        asked = f"WHERE files.id IN ({_USING}) AND {_SETTLED} AND {IS_NEWEST} ORDER BY files.id"
+        return self._inputs(asked, to_text(path), folder, rule)
 
     def overdue(self, now: float) -> list[tuple[int, str, Input]]:
         """Generations that have waited long enough: id, rule, and the file that the rule matched."""
         rows = self._store.rows(
             "SELECT generations.id, rule, file FROM generations INDEXED BY generations_deadline"
             " JOIN generation_inputs ON generation_id = id AND role = 'input'"
-            " WHERE status = 'waiting' AND deadline_at <= ?",
+            " WHERE status = 'waiting' AND deadline_at <= ? ORDER BY deadline_at, generations.id",
             iso(now),
         )
         return [(id_, rule, self._inputs("WHERE files.id = ?", file)[0]) for id_, rule, file in rows]
@@ -148,8 +153,8 @@ class Planning:
             if seen:
                 # What was asked for since `seen` was read is still to be done; firing again is, as far as it is ours.
                 connection.execute(
-                    "UPDATE files SET planning = CASE WHEN marks = ? THEN NULL WHEN ? THEN 'recheck' ELSE planning END"
-                    " WHERE id = ?",
+                    "UPDATE files SET planning ="
+                    " CASE WHEN marks = ? THEN NULL WHEN ? = 1 THEN 'recheck' ELSE planning END WHERE id = ?",
                     (seen.marks, seen.again, seen.id),
                 )
             return [planned for planned in done if planned]
@@ -171,7 +176,7 @@ class Planning:
     def give_up(self, id_: int, now: float, missing: Sequence[Missing] = ()) -> str:
         """A generation has waited in vain: failed, with what is `missing` now, or, where nobody knows, what it was."""
         with self._store.write() as connection:
-            needs = "SELECT role, glob FROM generation_needs WHERE generation_id = ? AND NOT optional"
+            needs = "SELECT role, glob FROM generation_needs WHERE generation_id = ? AND optional = 0 ORDER BY role"
             rows = [(each.role, each.glob) for each in missing] or connection.execute(needs, (id_,)).fetchall()
             message = "waited in vain for " + ", ".join(f"{role} ({to_path(glob)})" for role, glob in rows)
             turned(

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from layerwatch.ledger.store import Store, to_path, to_text
+from layerwatch.ledger.connection import NO_LIMIT, Store
+from layerwatch.ledger.store import to_path, to_text
 from layerwatch.source import Identity
 
 _COLUMNS = (
@@ -64,7 +65,6 @@ _KNOWN = (
     " aftermath, aftermath_detail"
 )
 _PAGE = 1000
-_LAST = 2**63 - 1
 # Rows that are looked at for those of one folder, for which no index has them in order: at first, and at the most.
 _NEAR, _REACH = 1_000, 100_000
 # The latest version of its path, as `versions` orders them.
@@ -121,7 +121,9 @@ class Reports:
 
     def troubled(self, limit: int) -> list[FileRow]:
         """Queued files that have met a fault, latest first."""
-        return self._files("WHERE status = 'queued' AND error_code IS NOT NULL ORDER BY updated_at DESC LIMIT ?", limit)
+        return self._files(
+            "WHERE status = 'queued' AND error_code IS NOT NULL ORDER BY updated_at DESC, id LIMIT ?", limit
+        )
 
     def waiting(self) -> int:
         """How many candidates there are."""
@@ -131,7 +133,7 @@ class Reports:
     def candidates(self, limit: int | None = None) -> list[dict[str, Any]]:
         """Files that lie there quiet and are not taken yet: path, folder, size (bytes), reason, since."""
         asked = "SELECT path, folder, size, reason, since FROM candidates ORDER BY since, path LIMIT ?"
-        rows = self._store.rows(asked, -1 if limit is None else limit)
+        rows = self._store.rows(asked, NO_LIMIT if limit is None else limit)
         return [
             {"path": to_path(path), "folder": folder, "size": size, "reason": reason, "since": since}
             for path, folder, size, reason, since in rows
@@ -143,7 +145,7 @@ class Reports:
         given = {column: value for column, value in wanted.items() if value is not None}
         where = "WHERE " + " AND ".join(f"{column} = ?" for column in given) if given else ""
         tail = f"{where} ORDER BY updated_at DESC, id DESC LIMIT ?"
-        return self._files(tail, *given.values(), -1 if limit is None else limit)
+        return self._files(tail, *given.values(), NO_LIMIT if limit is None else limit)
 
     def file(self, id_: int) -> FileRow | None:
         return next(iter(self._files("WHERE id = ?", id_)), None)
@@ -168,7 +170,12 @@ class Reports:
         Where few are of that folder there may be less, and older ones still.
         """
         where = "WHERE id < :before" + ("" if status is None else " AND status = :status")
-        named = {"before": _LAST if before is None else before, "status": status, "folder": folder, "most": limit + 1}
+        named = {
+            "before": NO_LIMIT if before is None else before,
+            "status": status,
+            "folder": folder,
+            "most": limit + 1,
+        }
         if folder is None:
             return self._leaf(limit, where, named, None)
         leaf = Leaf([], None)
@@ -212,7 +219,7 @@ class Reports:
 
     def with_status(self, status: str, folder: str | None = None) -> Iterator[Known]:
         """All rows with this status, the oldest first."""
-        return self._paged("status = ? AND (folder = ? OR ? IS NULL)", status, folder, folder)
+        return self._paged("status = ? AND (folder = ? OR CAST(? AS TEXT) IS NULL)", status, folder, folder)
 
     def overdue(self, since: str) -> Iterator[Known]:
         """Queued files that have been due since then, or longer."""
@@ -225,11 +232,11 @@ class Reports:
 
     def directories(self) -> Iterator[str]:
         """Every directory that a file was ever found in."""
-        before: object = None
+        before: object = ""
         while True:
             # No text, and no BLOB, comes before the empty one.
-            asked = "SELECT DISTINCT dir FROM files WHERE dir >= ? AND dir IS NOT ? ORDER BY dir LIMIT ?"
-            page = self._store.rows(asked, "" if before is None else before, before, _PAGE)
+            asked = "SELECT DISTINCT dir FROM files WHERE dir > ? ORDER BY dir LIMIT ?"
+            page = self._store.rows(asked, before, _PAGE)
             if not page:
                 return
             yield from (to_path(directory) for (directory,) in page)

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
-VERSION = 4
-
 _FIRST = """
 CREATE TABLE files (
   id INTEGER PRIMARY KEY,
@@ -231,6 +229,15 @@ ALTER TABLE files ADD COLUMN seen_at TEXT;  -- since when it lay there as it is,
 CREATE INDEX generations_charged ON generations (folder, rule, price) WHERE price IS NOT NULL;
 """
 
+STEPS = (_FIRST, _SECOND, _THIRD, _FOURTH)
+VERSION = len(STEPS)
+
+
+def statements(script: str) -> list[str]:
+    """Those of one step. Each ends with a line; a comment may hold what looks like the end of one."""
+    found = re.split(r";\s*\n", re.sub(r"--.*", "", script))
+    return [statement.strip() for statement in found if statement.strip()]
+
 
 def version(connection: sqlite3.Connection) -> int:
     """How many steps this ledger has behind it; 0 is an empty database."""
@@ -275,6 +282,6 @@ def migrate(connection: sqlite3.Connection) -> None:
 
 
 def _run(db: "Database", script: str) -> None:
-    # Not executescript: that would end the transaction around it. A comment may hold what looks like the end of one.
-    for statement in re.split(r";\s*\n", re.sub(r"--.*", "", script)):
+    # Not executescript: that would end the transaction around it.
+    for statement in statements(script):
         db.execute(statement)

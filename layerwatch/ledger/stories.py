@@ -6,8 +6,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from layerwatch.ledger.budget import BOOKINGS
+from layerwatch.ledger.connection import NO_LIMIT, Store
 from layerwatch.ledger.reports import HistoryLine
-from layerwatch.ledger.store import Store, to_path, to_text
+from layerwatch.ledger.store import to_path, to_text
 from layerwatch.states import Generation
 
 _COLUMNS = (
@@ -114,8 +115,9 @@ class Stories:
     ) -> list[GenerationRow]:
         """Rows, latest change first."""
         return self._rows(
-            "WHERE (status = ? OR ? IS NULL) AND (folder = ? OR ? IS NULL) ORDER BY updated_at DESC, id DESC LIMIT ?",
-            status, status, folder, folder, -1 if limit is None else limit,
+            "WHERE (status = ? OR CAST(? AS TEXT) IS NULL) AND (folder = ? OR CAST(? AS TEXT) IS NULL)"
+            " ORDER BY updated_at DESC, id DESC LIMIT ?",
+            status, status, folder, folder, NO_LIMIT if limit is None else limit,
         )  # fmt: skip
 
     def of_path(self, path: str) -> list[GenerationRow]:
@@ -137,7 +139,8 @@ class Stories:
 
     def needs(self, id_: int) -> list[NeedRow]:
         """What it waits for."""
-        rows = self._store.rows("SELECT role, glob, optional FROM generation_needs WHERE generation_id = ?", id_)
+        asked = "SELECT role, glob, optional FROM generation_needs WHERE generation_id = ? ORDER BY role"
+        rows = self._store.rows(asked, id_)
         return [NeedRow(role, to_path(glob), bool(optional)) for role, glob, optional in rows]
 
     def request(self, id_: int) -> dict[str, Any] | None:
@@ -186,7 +189,7 @@ class Stories:
         """By day (UTC), folder and rule, the latest day first."""
         rows = self._store.rows(
             "SELECT substr(booked_at, 1, 10), folder, rule, count(*), coalesce(sum(price), 0), sum(booked)"  # noqa: S608
-            f" FROM ({BOOKINGS}) WHERE booked_at >= ? GROUP BY 1, 2, 3 ORDER BY 1 DESC, 2, 3",
+            f" FROM ({BOOKINGS}) AS bookings WHERE booked_at >= ? GROUP BY 1, 2, 3 ORDER BY 1 DESC, 2, 3",
             since or "",
         )
         return [Spend(*row) for row in rows]
@@ -211,7 +214,9 @@ class Stories:
 
     def saved_results(self) -> list[tuple[int, str, str, int]]:
         """Generation, path, SHA-256 and size of every result that was saved."""
-        rows = self._store.rows("SELECT generation_id, path, sha256, size FROM results WHERE saved ORDER BY 1, number")
+        rows = self._store.rows(
+            "SELECT generation_id, path, sha256, size FROM results WHERE saved = 1 ORDER BY 1, number"
+        )
         return [(id_, to_path(path), sha256, size) for id_, path, sha256, size in rows]
 
     def _rows(self, tail: str, *values: object) -> list[GenerationRow]:

@@ -1,9 +1,9 @@
 """One turn of one generation: the guarded statement and its line of history, shared by the rooms that turn them."""
 
-import sqlite3
 from typing import Any
 
 from layerwatch.errors import LayerwatchError
+from layerwatch.ledger.connection import Connection
 from layerwatch.ledger.store import plain
 from layerwatch.ledger.times import iso
 from layerwatch.states import Generation, Turn, turn
@@ -17,7 +17,7 @@ class LostClaim(LayerwatchError):
 
 
 def turned(
-    connection: sqlite3.Connection,
+    connection: Connection,
     id_: int,
     status: Generation,
     event: Turn,
@@ -37,7 +37,7 @@ def turned(
     return new
 
 
-def supersede(connection: sqlite3.Connection, id_: int, status: Generation, now: float) -> None:
+def supersede(connection: Connection, id_: int, status: Generation, now: float) -> None:
     """It is not to be fired: what it was for is not what counts any more."""
     message = "a newer version of its input came before it was fired"
     turned(
@@ -46,18 +46,18 @@ def supersede(connection: sqlite3.Connection, id_: int, status: Generation, now:
     )  # fmt: skip
 
 
-def lies_outside(connection: sqlite3.Connection, id_: int) -> bool:
+def lies_outside(connection: Connection, id_: int) -> bool:
     """Whether the file that its rule matched was pushed for the folder, and lies elsewhere."""
     asked = "SELECT outside FROM generation_inputs JOIN files ON id = file WHERE generation_id = ? AND role = 'input'"
     row = connection.execute(asked, (id_,)).fetchone()
     return bool(row and row[0])
 
 
-def guard(connection: sqlite3.Connection, id_: int, status: Generation, held_by: str | None, /, **columns: Any) -> None:
+def guard(connection: Connection, id_: int, status: Generation, held_by: str | None, /, **columns: Any) -> None:
     """Set columns of a generation that is still as it was claimed."""
     changed = connection.execute(
         f"UPDATE generations SET {', '.join(f'{name} = ?' for name in columns)}"  # noqa: S608  ours alone
-        " WHERE id = ? AND status = ? AND (claim = ? OR ? IS NULL)",
+        " WHERE id = ? AND status = ? AND (claim = ? OR CAST(? AS TEXT) IS NULL)",
         (*map(_bindable, columns.values()), id_, status, held_by, held_by),
     ).rowcount
     if changed != 1:
@@ -65,7 +65,7 @@ def guard(connection: sqlite3.Connection, id_: int, status: Generation, held_by:
 
 
 def remember(
-    connection: sqlite3.Connection,
+    connection: Connection,
     id_: int,
     now: float,
     event: Turn,

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -32,11 +32,17 @@ from layerwatch.ledger import (
     Session,
     Version,
 )
+from layerwatch.ledger.store import SqliteStore, is_url
 from layerwatch.rules import key_of
 from layerwatch.source import Digest, Identity
 from layerwatch.states import Event, Generation, Turn, judge, turn
 
+if TYPE_CHECKING:
+    from .outside import Window
+
 T0 = 1_750_000_000.0
+# What asks the engine how it goes about it; test_postgres_plans does so on PostgreSQL.
+sqlite_alone = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 WORKSPACE = "workspace-1"
 
 
@@ -147,11 +153,12 @@ def planned_for(trigger: Input, *, missing: str | tuple[Missing, ...] = (), **mo
 
 def queue(ledger: Ledger, *names: str, now: float = T0, rule: str = RULE) -> list[int]:
     """A generation for a file of each of these names, ready to be fired; their ids."""
-    ids = []
-    for name in names or ("a",):
-        seen = shown(ledger, arrive(ledger, f"/drop/{name}.png", os.fsencode(f"{name}, {rule}"), now))
-        ids += [each.id for each in ledger.planning.plan(seen, [planned_for(seen, rule=rule)], now)]
-    return ids
+    names = names or ("a",)
+    found = record(ledger, *(version(f"/drop/{n}.png", os.fsencode(f"{n}, {rule}")) for n in names), now=now)
+    put(ledger, now)
+    seen = [shown(ledger, each.id) for each in found]
+    plans = [ledger.planning.plan(each, [planned_for(each, rule=rule)], now) for each in seen]
+    return [planned.id for plan in plans for planned in plan]
 
 
 def taken(ledger: Ledger, now: float = T0, claim: str = "runner") -> Firing:
@@ -236,9 +243,25 @@ def all_there_is(path: str) -> list[list[tuple[Any, ...]]]:
 
 
 def raw(path: str, question: str, *values: object) -> list[tuple[Any, ...]]:
-    """An answer from any other SQLite tool."""
+    """An answer from any other tool, to a question that SQLite takes; `path` is where the ledger is."""
+    if is_url(path):
+        return _window().rows(path, question, values)
     with closing(sqlite3.connect(path)) as connection:
         return connection.execute(question, values).fetchall()
+
+
+def changed(path: str, statement: str, *values: object) -> int:
+    """Somebody changes it past the ledger: how many rows."""
+    if is_url(path):
+        return _window().change(path, statement, values)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        return connection.execute(statement, values).rowcount
+
+
+def _window() -> "Window":
+    from .outside import WINDOW  # psycopg costs 0.2 s, which most have no use for
+
+    return WINDOW
 
 
 def everything(path: str) -> list[list[tuple[Any, ...]]]:
@@ -251,29 +274,37 @@ _WALKS = re.compile(
     r"^SCAN (?!CONSTANT|folders|\(|\w+ USING INDEX (files_planning|deliveries_due))|"
     r"files_status \(status=\?\)|_path \(folder=\? AND rule=\?\)|_key \(folder=\?\)"
 )
+_MADE = re.compile(r"^(?:CO-ROUTINE|MATERIALIZE) (\w+)$")
 
 
 def scans(ledger: Ledger, ask: Callable[[Ledger], object]) -> list[str]:
     """Where it makes SQLite walk through a large part of a large table: from end to end, or all that was uploaded, or
     all that a rule ever fired."""
-    connection = ledger._store.connection
+    connection = sqlite_connection(ledger)
     asked: list[str] = []
     connection.set_trace_callback(asked.append)
     try:
         ask(ledger)
     finally:
         connection.set_trace_callback(None)
-    steps = [
-        step
-        for statement in asked
-        if statement[:5] not in ("BEGIN", "COMMI", "ROLLB")
-        for step in _steps(connection, statement)
-    ]
-    assert steps
-    return [step for step in steps if _WALKS.search(step)]
+    plans = [_plan(connection, each) for each in asked if each[:5] not in ("BEGIN", "COMMI", "ROLLB")]
+    assert any(plans)
+    return [step for plan in plans for step in _walks(plan)]
 
 
-def _steps(connection: sqlite3.Connection, statement: str) -> list[str]:
+def _walks(plan: list[str]) -> list[str]:
+    # What a sub-select brings is no table: the steps that make it are in the plan, too.
+    made = {f"SCAN {found[1]}" for step in plan if (found := _MADE.match(step))}
+    return [step for step in plan if _WALKS.search(step) and step not in made]
+
+
+def sqlite_connection(ledger: Ledger) -> sqlite3.Connection:
+    """By which it asks SQLite."""
+    assert isinstance(ledger._store, SqliteStore)
+    return ledger._store.connection
+
+
+def _plan(connection: sqlite3.Connection, statement: str) -> list[str]:
     return [str(step) for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
 
 

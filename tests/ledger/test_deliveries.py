@@ -20,6 +20,7 @@ from .builders import (
     replayed,
     running,
     scans,
+    sqlite_alone,
     version,
     watched,
 )
@@ -192,6 +193,7 @@ def ended(deliveries: Deliveries) -> None:
     deliveries.ended(job, T0, done=True, detail="")
 
 
+@sqlite_alone
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_no_question_walks_through_a_large_ledger(ledger: Ledger, name: str) -> None:
     uploads(ledger, 2)

@@ -30,6 +30,7 @@ from .builders import (
     running,
     scans,
     shown,
+    sqlite_alone,
     status_of,
     taken,
     unknown,
@@ -511,6 +512,7 @@ def fire_and(ledger: Ledger, answer: Callable[[Ledger, Firing], object]) -> None
     answer(ledger, job)
 
 
+@sqlite_alone
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_no_question_walks_through_a_large_ledger(ledger: Ledger, name: str) -> None:
     queue(ledger, "a")

@@ -21,6 +21,7 @@ from .builders import (
     replayed,
     running,
     scans,
+    sqlite_alone,
     taken,
     watched,
 )
@@ -231,6 +232,7 @@ def moved(name: str) -> Callable[[Ledger], object]:
 QUESTIONS |= {name: moved(name) for name in MOVES}
 
 
+@sqlite_alone
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_no_question_walks_through_a_large_ledger(ledger: Ledger, name: str) -> None:
     start(ledger, "a", "b")

@@ -12,6 +12,7 @@ from layerwatch.states import Turn
 from .builders import (
     RULE,
     T0,
+    changed,
     claimed,
     faulted,
     passing,
@@ -19,6 +20,8 @@ from .builders import (
     record,
     refusal,
     running,
+    sqlite_alone,
+    sqlite_connection,
     stored,
     version,
     watched,
@@ -81,7 +84,7 @@ def test_a_file_that_came_back_waits_since_it_came_back(ledger: Ledger) -> None:
 
 def test_what_an_older_layerwatch_recorded_waits_since_it_was_recorded(ledger: Ledger) -> None:
     lay(ledger, "a.png", -10, 5)
-    ledger._store.connection.execute("UPDATE files SET seen_at = NULL")
+    changed(ledger.path, "UPDATE files SET seen_at = NULL")
     assert oldest(ledger) == ("a.png", 5)
 
 
@@ -127,6 +130,7 @@ def test_what_was_charged_is_what_spend_says_by_folder_and_rule(ledger: Ledger) 
 # --- cost -------------------------------------------------------------------------------------------------------------
 
 
+@sqlite_alone
 @pytest.mark.parametrize("statistics", [False, True])
 def test_what_is_queued_comes_by_the_index_in_its_order_and_charges_are_summed_up_without_a_row(
     ledger: Ledger, statistics: bool
@@ -135,7 +139,7 @@ def test_what_is_queued_comes_by_the_index_in_its_order_and_charges_are_summed_u
     charge(ledger, "a", 2.0)
     lay(ledger, "b.png", -10)
     if statistics:
-        ledger._store.connection.execute("ANALYZE")
+        sqlite_connection(ledger).execute("ANALYZE")
     queued = explained(ledger, _QUEUED.format(folders="?, ?"), "drop", "pushed", LOOKED_AT)
     assert queued == ["SEARCH files USING INDEX files_status (status=?)"]
     assert explained(ledger, _RETRIED, 1) == ["SEARCH history USING INDEX history_item (item=? AND item_id=?)"]

@@ -141,7 +141,7 @@ def test_a_commit_that_fails_fails_for_all_who_share_it(path: str) -> None:
 
 def test_a_ledger_says_so_as_it_does_alone(path: str) -> None:
     group = GroupCommit(path, threading.Lock(), threading.Event)
-    with Ledger(path, group=group) as ledger:
+    with Ledger(path, shared=group) as ledger:
         group._connection.execute("PRAGMA max_page_count = 1")
         with pytest.raises(LedgerTrouble, match="cannot be written"):
             ledger.facts.note("much", "x" * 1_000_000, 0.0)

@@ -11,7 +11,7 @@ from layerwatch.ledger import Ledger, iso
 from layerwatch.ledger import reports as rooms
 from layerwatch.ledger.reports import Leaf
 
-from .builders import T0, claimed, faulted, passing, record, refusal, version, watched
+from .builders import T0, claimed, faulted, passing, record, refusal, sqlite_alone, sqlite_connection, version, watched
 
 
 def ids(leaf: Leaf) -> list[int]:
@@ -140,12 +140,14 @@ def _steps(ledger: Ledger, question: Callable[[Ledger], object]) -> int:
         steps += 1
         return 0
 
-    ledger._store.connection.set_progress_handler(count, 100)
+    connection = sqlite_connection(ledger)
+    connection.set_progress_handler(count, 100)
     question(ledger)
-    ledger._store.connection.set_progress_handler(None, 0)
+    connection.set_progress_handler(None, 0)
     return steps
 
 
+@sqlite_alone
 def test_no_answer_costs_more_in_a_larger_ledger(ledger: Ledger) -> None:
     """The first kind costs the same; the second as much as there is to tell, which is a thousandth of all rows."""
     _fill(ledger, FEW)
@@ -156,6 +158,7 @@ def test_no_answer_costs_more_in_a_larger_ledger(ledger: Ledger) -> None:
     assert {name: many[name] for name in BY_INDEX if many[name] > MANY // 1000 + 20} == {}
 
 
+@sqlite_alone
 def test_the_cost_is_measured_by_something_that_grows(ledger: Ledger) -> None:
     """Of a question that does look at all rows."""
     _fill(ledger, FEW)
@@ -164,6 +167,7 @@ def test_the_cost_is_measured_by_something_that_grows(ledger: Ledger) -> None:
     assert _steps(ledger, lambda ledger: ledger.reports.files(limit=50)) > 5 * few
 
 
+@sqlite_alone
 def test_a_folder_that_has_few_files_costs_no_more_than_its_reach(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:

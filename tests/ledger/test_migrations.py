@@ -28,6 +28,13 @@ from .builders import (
     version,
 )
 
+
+@pytest.fixture
+def engine() -> str:
+    """PostgreSQL has its own: test_postgres_store."""
+    return "sqlite"
+
+
 PROMISED = {
     "files": "id, folder, path, size, mtime_ns, hash, content_type, status, file_id, error_code, error, attempts,"
     " bytes_sent, next_attempt_at, created_at, updated_at, uploaded_at",

@@ -30,6 +30,7 @@ from .builders import (
     running,
     scans,
     shown,
+    sqlite_alone,
     status_of,
     taken,
     upload,
@@ -883,6 +884,7 @@ QUESTIONS: dict[str, Callable[[Ledger], object]] = {
 }
 
 
+@sqlite_alone
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_no_question_walks_through_a_large_ledger(ledger: Ledger, name: str) -> None:
     queue(ledger, "a")
@@ -890,6 +892,7 @@ def test_no_question_walks_through_a_large_ledger(ledger: Ledger, name: str) -> 
     assert scans(ledger, QUESTIONS[name]) == []
 
 
+@sqlite_alone
 def test_a_version_that_never_comes_is_answered_by_the_index(ledger: Ledger) -> None:
     queue(ledger, "a")
     record(ledger, version("/drop/a.png", b"newer"))

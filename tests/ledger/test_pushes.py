@@ -12,7 +12,7 @@ from layerwatch.errors import Code
 from layerwatch.ledger import Ledger, Push, schema
 from layerwatch.states import Event
 
-from .builders import T0, WORKSPACE, claimed, raw, record, refusal, stored, version
+from .builders import T0, WORKSPACE, claimed, raw, record, refusal, sqlite_alone, stored, version
 
 
 def pushed(ledger: Ledger, *paths: str, folder: str | None = None) -> list[Push]:
@@ -59,7 +59,7 @@ def test_what_the_folder_has_found_already_gets_no_second_row(ledger: Ledger) ->
 def test_all_of_a_commit_or_nothing(ledger: Ledger, path: str) -> None:
     one, two = pushed(ledger, "/drop/a.png", "/drop/b.png")
     broken = replace(version("/drop/b.png"), folder=cast("str", object()))
-    with pytest.raises(Exception, match="type 'object' is not supported"):
+    with pytest.raises(Exception, match="type 'object'"):
         ledger.pushes.taken([(one, version()), (two, broken)], T0)
     assert raw(path, "SELECT count(*) FROM files") == [(0,)]
     assert len(ledger.pushes.untaken(0, 9)) == 2
@@ -98,6 +98,7 @@ def test_old_ones_are_forgotten_once_they_are_taken(ledger: Ledger) -> None:
     assert [outcome.id for outcome in ledger.pushes.outcomes(range(1, 3))] == [2]
 
 
+@sqlite_alone
 def test_an_older_ledger_gets_the_table(path: str) -> None:
     with Ledger(path) as ledger:
         record(ledger, version())

@@ -17,6 +17,12 @@ from layerwatch.ledger import Ledger, Lock, connecting, holder
 from .builders import T0, everything, in_namespace, raw, version
 
 
+@pytest.fixture
+def engine() -> str:
+    """PostgreSQL has its own: test_postgres_store."""
+    return "sqlite"
+
+
 def refused(path: str, *, create: bool = True) -> UserError:
     with pytest.raises(UserError) as caught:
         Ledger(path, create=create)

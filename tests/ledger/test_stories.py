@@ -29,6 +29,7 @@ from .builders import (
     queue,
     scans,
     shown,
+    sqlite_alone,
     taken,
     version,
     watched,
@@ -261,6 +262,7 @@ def test_no_answer_holds_a_claim(ledger: Ledger, nine: dict[str, int]) -> None:
     assert "claim-of-somebody" not in repr([ledger.stories.some(), ledger.stories.spend()])
 
 
+@sqlite_alone
 def test_one_files_story_is_told_by_the_index(ledger: Ledger, nine: dict[str, int]) -> None:
     stories = ledger.stories
     assert scans(ledger, lambda _: stories.of_path("/drop/complete.png")) == []

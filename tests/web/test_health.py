@@ -16,7 +16,17 @@ from layerwatch.ledger import FolderState, Ledger
 from layerwatch.redact import REDACTED, register
 from layerwatch.web.health import Reason, answer, notes, reasons
 from layerwatch.web.writable import LEAST_FREE_BYTES
-from tests.ledger.builders import T0, claimed, faulted, in_namespace, passing, record, version, watched
+from tests.ledger.builders import (
+    T0,
+    claimed,
+    faulted,
+    in_namespace,
+    passing,
+    record,
+    sqlite_connection,
+    version,
+    watched,
+)
 from tests.web.sights import BOUND_BY_MODES, Daemon, folder, hold
 
 
@@ -195,7 +205,7 @@ def test_a_ledger_that_cannot_be_opened_is_told_beside_the_rest(daemon: Daemon, 
 
 
 def test_a_ledger_that_fails_when_it_is_asked_is_told(daemon: Daemon, ledger: Ledger) -> None:
-    ledger._store.connection.execute("ALTER TABLE files RENAME TO lost")
+    sqlite_connection(ledger).execute("ALTER TABLE files RENAME TO lost")
     assert "no such table" in unwritable(daemon, ledger).detail
 
 

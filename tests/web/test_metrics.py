@@ -27,6 +27,7 @@ from tests.ledger.builders import (
     record,
     running,
     scans,
+    sqlite_connection,
     version,
     watched,
 )
@@ -244,7 +245,7 @@ def test_without_a_ledger_the_rest_is_told(daemon: Daemon, ledger: Ledger) -> No
 
 
 def test_a_ledger_that_has_trouble_is_as_none(daemon: Daemon, ledger: Ledger) -> None:
-    ledger._store.connection.execute("DROP TABLE folders")
+    sqlite_connection(ledger).execute("DROP TABLE folders")
     families = scrape(daemon, ledger)
     assert value(families, "ledger_readable") == 0
     assert "layerwatch_files" not in families
@@ -256,7 +257,7 @@ def test_no_counter_ever_goes_down(daemon: Daemon, ledger: Ledger) -> None:
     ledger.following.completed(running(ledger, price=3.0), [], 2.5, None, T0 + 5, deliver=False)
     daemon.tell("uploaded", size=100, reused=False, waited_s=1.0)
     before = counters(scrape(daemon, ledger))
-    ledger._store.connection.execute("UPDATE generations SET price = 1")
+    sqlite_connection(ledger).execute("UPDATE generations SET price = 1")
     record(ledger, version())
     faulted(ledger, claimed(ledger), Final(Code.REJECTED, "no"))
     for _ in range(2):
@@ -294,7 +295,7 @@ def test_a_scrape_walks_through_nothing_but_indexes_that_are_counted(
     ledger.following.completed(running(ledger, price=3.0), [], 2.5, None, T0 + 5, deliver=False)
     record(ledger, version())
     if statistics:
-        ledger._store.connection.execute("ANALYZE")
+        sqlite_connection(ledger).execute("ANALYZE")
     walked = scans(ledger, lambda ledger: answer(daemon.sight(), ledger))
     assert set(walked) == {
         "SCAN files USING COVERING INDEX files_status",

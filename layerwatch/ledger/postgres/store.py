@@ -1,0 +1,128 @@
+"""The ledger's database as one thread has it, on PostgreSQL."""
+
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+
+from layerwatch.errors import LedgerTrouble, Problem, UserError
+from layerwatch.ledger import schema
+from layerwatch.ledger.connection import Connection, Lane
+from layerwatch.ledger.postgres import dialect
+from layerwatch.ledger.postgres.connecting import FAULTS, Connections, One, Raw, lock_key, told, unusable
+from layerwatch.ledger.postgres.hosts import CHANNEL, LEFT_BEHIND
+from layerwatch.ledger.postgres.tables import migrate, version
+
+_Values = Sequence[object] | Mapping[str, object]
+_CLASS = 0x4C57  # of the advisory locks of those who write
+
+
+class Session:
+    """A connection that takes the statements that SQLite takes."""
+
+    def __init__(self, raw: Raw) -> None:
+        self._raw = raw
+
+    def execute(self, statement: str, parameters: _Values = (), /) -> psycopg.Cursor[tuple[Any, ...]]:
+        return self._raw.execute(dialect.statement(statement), dialect.values(parameters))
+
+    def executemany(self, statement: str, parameters: Iterable[_Values], /) -> psycopg.Cursor[tuple[Any, ...]]:
+        cursor = self._raw.cursor()
+        cursor.executemany(dialect.statement(statement), dialect.many(parameters))
+        return cursor
+
+    def insert(self, statement: str, parameters: Sequence[object], /) -> int:
+        row = self.execute(f"{statement} RETURNING id", parameters).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def take(self, lane: Lane | None) -> None:
+        """Wait until the lane is free; it is one's own to the end of the transaction."""
+        if lane is not None:
+            self._raw.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_CLASS, lock_key(lane)))
+
+
+class PostgresStore:
+    """The ledger at `url`. Created, and migrated, where that is needed. `shared`: the connections of all threads of a
+    daemon. Raises `UserError` with what to do when it cannot be used."""
+
+    def __init__(self, url: str, *, create: bool = True, shared: Connections | None = None) -> None:
+        self.path = url
+        self._own = None if shared else One(url)
+        self._connections: Connections = shared or self._own or One(url)
+        self._open: Session | None = None
+        self.claimant = f"{self._connections.instance}/{uuid.uuid4().hex[:12]}"
+        self.left_behind = LEFT_BEHIND
+        try:
+            with self._connections.lend() as raw:
+                self._insist_on_ledger(raw, create=create)
+        except psycopg.Error as error:
+            self.close()
+            raise unusable(url, error) from None
+        except BaseException:
+            self.close()
+            raise
+
+    def _insist_on_ledger(self, raw: Raw, *, create: bool) -> None:
+        found = version(raw)
+        if found == schema.VERSION:
+            return
+        if found > schema.VERSION:
+            reason = f"written by a newer layerwatch: its version is {found}, this one knows {schema.VERSION}"
+            raise UserError(Problem("[ledger] url", reason, "upgrade layerwatch, or name another database"))
+        if not found and not create:
+            fix = "start `layerwatch run` once, or check [ledger] url"
+            raise UserError(Problem("[ledger] url", "there is no ledger in this database yet", fix))
+        migrate(raw)
+
+    def close(self) -> None:
+        if self._own:
+            self._own.close()
+
+    def announce(self, connection: Connection) -> None:
+        """Ring at all who listen, when this is committed."""
+        connection.execute("SELECT pg_notify(?, '')", (CHANNEL,))
+
+    def copy_to(self, path: str) -> None:
+        raise NotImplementedError
+
+    def checkpoint_if_due(self) -> None:
+        """The server sees to that."""
+
+    def rows(self, sql: str, *values: object, **named: object) -> list[tuple[Any, ...]]:
+        """What a question answers, all of it. Raises `LedgerTrouble`."""
+        try:
+            with self._connections.lend() as raw:
+                return Session(raw).execute(sql, named or values).fetchall()
+        except FAULTS as error:
+            raise LedgerTrouble(told(self.path, "read", error)) from error
+
+    def row(self, sql: str, *values: object) -> tuple[Any, ...] | None:
+        """The first row of it, if there is one."""
+        return next(iter(self.rows(sql, *values)), None)
+
+    @contextmanager
+    def write(self, lane: Lane | None = Lane.ALL) -> Iterator[Session]:
+        """Several statements, all or none, on the server's disk when the block is left. Raises `LedgerTrouble`."""
+        if self._open is not None:
+            self._open.take(lane)
+            yield self._open
+            return
+        try:
+            with self._connections.lend() as raw, raw.transaction():
+                session = Session(raw)
+                session.take(lane)
+                yield session
+        except FAULTS as error:
+            raise LedgerTrouble(told(self.path, "written", error)) from error
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Every `write` in here is part of one; raises what that raises."""
+        with self.write(None) as self._open:
+            try:
+                yield
+            finally:
+                self._open = None
