@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING
 
 from layerwatch.api import Assets, Layer, Storage, Webhook, tls_context
 from layerwatch.board import Board
-from layerwatch.config import AUTO, PUSHED, Folder, Settings
+from layerwatch.config import PUSHED, Folder, Settings
+from layerwatch.daemon.benches import Benches
 from layerwatch.daemon.doorbell import Doorbell
 from layerwatch.daemon.roster import Post
 from layerwatch.daemon.sidebyside import side_by_side
-from layerwatch.daemon.vigil import Vigil
+from layerwatch.daemon.vigil import Vigil, uptime_s
 from layerwatch.delivering import Courier
 from layerwatch.dropfolder import DropFolder
 from layerwatch.errors import LedgerTrouble
@@ -40,7 +41,6 @@ from layerwatch.pushed import Desk, Pushed
 from layerwatch.runner import Runner
 from layerwatch.site import why_no_input
 from layerwatch.stages import Tools
-from layerwatch.tuning import MOST, Tuner
 from layerwatch.watch import Watch
 from layerwatch.workbench import Kit, Site
 
@@ -77,14 +77,14 @@ class Crew:
     pushed: Pushed | None = None
     tenure: Tenure = field(init=False)  # set before anybody begins
     watched: frozenset[str] | None = None  # the folders that this host is to watch; None: all of them
+    vigil: Vigil | None = None
 
     def __post_init__(self) -> None:
         self.gate = Gate(threading.Lock())
         self._bandwidth = Bandwidth(self.settings.upload.max_bandwidth, threading.Lock())
         self._tls = tls_context()
-        self.tuner = _tuner(self.settings)
-        self._benches = Doorbell()  # for the uploaders that are not wanted now
-        self._uploads = Doorbell()  # for those that are, and have nothing to do
+        self._benches = Benches(self.settings.upload.workers)
+        self._hooks = Doorbell()  # for who takes what is pushed: not by the other bell, which rings for every file
         self._paths: dict[str, str] = {}
         self._delivers = False  # also after the last action was taken away: somebody may still leave one to deliver
         self._configured: dict[str, Folder] = {}
@@ -94,8 +94,7 @@ class Crew:
         """Go by this configuration from now on; `posts` says who works on it."""
         if settings.api != self.settings.api:
             self.gate.reopen()  # it was closed to the old credentials
-        if settings.upload.workers != self.settings.upload.workers:
-            self.tuner = _tuner(settings)
+        self._benches.take(settings.upload.workers)
         self._bandwidth.rate = settings.upload.max_bandwidth
         # Those of folders that are no longer configured stay known to whoever has a file of theirs in hand.
         self._paths |= {folder.name: folder.path for folder in settings.folders}
@@ -104,37 +103,39 @@ class Crew:
 
     def share(self) -> None:
         """Threads are about to begin."""
-        self.tenure.take([*self._configured, PUSHED])
+        self.share_out()
         self.tenure.share()
         if self.tenure.membership:
             self.watched = frozenset()
 
+    def share_out(self) -> None:
+        """Of a ledger that others have, too, the files of these folders are taken here."""
+        self.tenure.take([*self._configured, PUSHED])
+
     def wake(self) -> None:
         """Let everybody look again, above all whether to leave."""
         self.ring(everybody=True)
-        self._benches.ring()
+        self._benches.wake()
+        self._hooks.ring()
         for folder in list(self.folders.values()):
             folder.wake()
 
     def ring(self, *, everybody: bool = False) -> None:
         """There may be something to do: for one uploader, who wakes the next one when there is. Or for all of them."""
         self.doorbell.ring()
-        if everybody:
-            self._uploads.ring()
-        else:
-            self._uploads.ring_one()
+        self._benches.ring(everybody=everybody)
 
     def posts(self, ledger: Ledger) -> Iterator[Post]:
         """The threads that the configuration in force, and what the ledger still holds, need."""
         settings, folders, upload = self.settings, self.settings.folders, self.settings.upload
         yield Post("pushed", (folders, upload.max_file_size), partial(self._pushed_loop, settings))
         sending = (settings.api, upload.chunk_size, upload.max_attempts)
-        for number in range(MOST if upload.workers == AUTO else upload.workers):
+        for number in range(self._benches.seats):
             yield Post(f"uploader {number + 1}", sending, partial(self._upload_loop, settings, number), alone=False)
-        if self.only is not None:
-            return
         if self.tenure.membership:
             yield Post("membership", (), partial(self._membership_loop, self.tenure.membership))
+        if self.only is not None:
+            return
         for folder in folders:
             work = partial(self._folder_loop, settings, folder)
             # By its place, not by its name: that may be another one's by now, and two must never watch one.
@@ -227,15 +228,23 @@ class Crew:
 
     def _membership_loop(self, membership: "Membership", leave: threading.Event) -> None:
         with self._alive("membership", self.allowance_s) as stopping, self._ledger() as ledger:
-            vigil = Vigil(
-                membership, ledger, lambda: self.settings.folders, lambda: self.tuner.limit, self._watches_only,
+            vigil = self.vigil = Vigil(
+                membership, ledger, self._to_watch, lambda: self._benches.limit, self._watches_only,
                 partial(self.ring, everybody=True), self.tell,
             )  # fmt: skip
             while not (stopping() or leave.is_set()):
                 try:
-                    vigil.step(time.monotonic())
+                    vigil.step(uptime_s())
                 except LedgerTrouble as error:
                     self.trouble(error)
+
+    def _to_watch(self) -> tuple[Folder, ...]:
+        return self.settings.folders if self.only is None else ()
+
+    def _may_pay(self) -> bool:
+        if self.tenure.membership is None:
+            return True
+        return self.vigil is not None and self.vigil.certain()
 
     def _watches_only(self, folders: frozenset[str]) -> None:
         self.watched = folders
@@ -260,41 +269,37 @@ class Crew:
                 only=self.only,
             )
             self.pushed = Pushed(desk)
-            # Not by the doorbell, which rings for every file.
-            self._loop(self.pushed.step, lambda: PUSHED_S, stopping, leave, self._benches)
+            self._loop(self.pushed.step, lambda: PUSHED_S, stopping, leave, self._hooks)
 
     def _upload_loop(self, settings: Settings, number: int, leave: threading.Event) -> None:
         with self._alive(f"uploader {number + 1}", self.allowance_s) as stopping:
-            if not self._wanted(number, stopping, leave):
+            benches = self._benches
+
+            def leaves() -> bool:
+                return stopping() or leave.is_set()
+
+            def is_wanted() -> bool:
+                return benches.wanted(number, leaves, self.allowance_s / 4)
+
+            if not is_wanted():
                 return  # it was never called for, and has opened nothing
             with self._ledger() as ledger:
                 tools = self._tools(settings, stopping)
                 pipeline = Pipeline(ledger, tools, self._shared(settings))
 
                 def goes_on() -> bool:
-                    return number < self.tuner.limit and not (stopping() or leave.is_set())
+                    return benches.is_wanted(number) and not leaves()
 
                 def step() -> bool:
-                    return self._wanted(number, stopping, leave) and pipeline.step(goes_on)
+                    return is_wanted() and pipeline.step(goes_on)
 
-                self._loop(step, partial(self._upload_idle_s, ledger), stopping, leave, self._uploads)
+                self._loop(step, partial(self._upload_idle_s, ledger), stopping, leave, benches.bell)
             tools.layer.close()
             tools.storage.close()
 
-    def _wanted(self, number: int, stopping: Stopping, leave: threading.Event) -> bool:
-        """Wait until so many uploaders are of use; False when it is time to end."""
-        while not (stopping() or leave.is_set()):
-            heard = self._benches.rings
-            if number < self.tuner.limit:
-                return True
-            self._uploads.ring_one()  # what it was woken for, if it was, is for one who is wanted
-            self._benches.wait(heard, self.allowance_s / 4)
-        return False
-
     def _upload_idle_s(self, ledger: Ledger) -> float:
         """How long an uploader with nothing to do may sleep; other processes queue files too, and cannot ring."""
-        if self.tuner.idle():
-            self._benches.ring()
+        self._benches.idles()
         closed_s = self.gate.wait_s(time.monotonic())
         wait_s = max(_until(ledger.files.next_due()), closed_s)
         if closed_s and self.gate.lets_begun_go_on:
@@ -311,7 +316,8 @@ class Crew:
         configured, attempts = _by_name(settings), settings.upload.max_attempts
         layer, assets = self.layer(settings), Assets(self._tls)
         with self._alive(name, self.allowance_s) as stopping, self._ledger() as ledger:
-            kit = Kit(layer, assets, time.time, time.monotonic, stopping, partial(self._pause, stopping))
+            pause = partial(self._pause, stopping)
+            kit = Kit(layer, assets, time.time, time.monotonic, stopping, pause, self._may_pay)
             site = Site(configured, self._root, settings.budget, self.gate, self.tell, attempts)
             self._loop(Runner(ledger, kit, site).step, partial(self._run_idle_s, ledger), stopping, leave)
         layer.close()
@@ -343,10 +349,6 @@ class Crew:
 
     def _why_no_input(self, folder: Folder, origin: Origin) -> str | None:
         return why_no_input(self._configured, self._root, folder, origin)
-
-    def _worked(self, units: float) -> None:
-        if self.tuner.done(units, time.monotonic()):
-            self._benches.ring()
 
     def _root(self, name: str) -> str:
         if name == PUSHED:
@@ -382,9 +384,9 @@ class Crew:
             root=self._root,
             policy=self._policy,
             gate=self.gate,
-            claimed=self._uploads.ring_one,
-            worked=self._worked,
-            refused=lambda: self.tuner.refused(time.monotonic()),
+            claimed=self._benches.ring,
+            worked=self._benches.worked,
+            refused=self._benches.refused,
             board=self.board,
             tell=self.tell,
             max_attempts=settings.upload.max_attempts,
@@ -395,11 +397,6 @@ class Crew:
 
 def _by_name(settings: Settings) -> dict[str, Folder]:
     return {folder.name: folder for folder in settings.folders}
-
-
-def _tuner(settings: Settings) -> Tuner:
-    workers = settings.upload.workers
-    return Tuner(None if workers == AUTO else workers, threading.Lock())
 
 
 def _until(due: float | None) -> float:

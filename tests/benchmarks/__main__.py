@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks import ledger, reaction, scale, streams, throughput
+from tests.benchmarks import farm, ledger, reaction, scale, streams, throughput
 from tests.benchmarks.figures import GROSS, Figure, table
 
 Measure = Callable[[bool, int], list[Figure]]
@@ -30,6 +30,7 @@ ALL: dict[str, Measure] = {
     "backlog": lambda short, turns: scale.backlog(3000 if short else 100_000, turns),
     "idle": lambda short, _: reaction.idle(200 if short else 10_000, 5 if short else 60),
     "commits": lambda *_: ledger.commits_per_file(60),
+    "farm": lambda short, turns: farm.farm(300 if short else 2000, turns),
     "bandwidth": lambda short, _: ledger.bandwidth(5 if short else 30, (4,) if short else (1, 8, 32)),
 }
 

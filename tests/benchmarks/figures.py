@@ -10,7 +10,8 @@ GROSS = 2.0  # by how much the short form may miss a goal before it fails: it is
 
 @dataclass(frozen=True)
 class Figure:
-    """`value` should be `most` at the most, or `least` at the least. `how`: what was measured, in absolute terms."""
+    """`value` should be `most` at the most, or `least` at the least; without either it is only told. `how`: what was
+    measured, in absolute terms."""
 
     name: str
     value: float
@@ -21,7 +22,15 @@ class Figure:
 
     @property
     def goal(self) -> str:
-        return f"<= {self.most:g}{self.unit}" if self.most is not None else f">= {self.least:g}{self.unit}"
+        if self.most is not None:
+            return f"<= {self.most:g}{self.unit}"
+        return "" if self.least is None else f">= {self.least:g}{self.unit}"
+
+    @property
+    def verdict(self) -> str:
+        if not self.goal:
+            return "told"
+        return "met" if self.met() else "MISSED"
 
     def met(self, slack: float = 1.0) -> bool:
         if self.most is not None:
@@ -50,10 +59,7 @@ def rounds(count: int, *sides: Callable[[int], float]) -> list[list[float]]:
 def table(figures: Sequence[Figure]) -> str:
     """For people: figure, goal, verdict, and how it was measured."""
     rows = [("figure", "value", "goal", "", "measured")]
-    rows += [
-        (each.name, f"{each.value:.3g}{each.unit}", each.goal, "met" if each.met() else "MISSED", each.how)
-        for each in figures
-    ]
+    rows += [(each.name, f"{each.value:.3g}{each.unit}", each.goal, each.verdict, each.how) for each in figures]
     widths = [max(len(row[at]) for row in rows) for at in range(4)]
     return "\n".join(
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]) for row in rows
