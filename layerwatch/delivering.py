@@ -7,12 +7,14 @@ waits for it.
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from logging import DEBUG, ERROR, WARNING
 from typing import Any
 
 from layerwatch import points
 from layerwatch.actions import STOPPED, Performed, run, signed
 from layerwatch.api import Webhook
+from layerwatch.claiming import Claims
 from layerwatch.config import Action, Folder
 from layerwatch.errors import JobError, TryAgain, UserError
 from layerwatch.ledger import Delivery, Ledger
@@ -38,14 +40,19 @@ class Courier:
 
     def step(self) -> bool:
         """Deliver what is due longest. False when nothing is."""
-        job = self.ledger.deliveries.claim(self.ledger.new_claim(), self.wall())
-        if job is None:
-            return False
-        points.passed("delivering")
-        done = self._perform(job)
-        points.passed("delivered")
-        insist(lambda: self._record(job, done), stopping=self.stopping, pause=self.pause, tell=self.tell)
-        return True
+        with self._claims.one() as claim:
+            job = self.ledger.deliveries.claim(claim, self.wall())
+            if job is None:
+                return False
+            points.passed("delivering")
+            done = self._perform(job)
+            points.passed("delivered")
+            insist(lambda: self._record(job, done), stopping=self.stopping, pause=self.pause, tell=self.tell)
+            return True
+
+    @cached_property
+    def _claims(self) -> Claims:
+        return Claims(self.ledger.new_claim, self.ledger.deliveries.recover)
 
     def _perform(self, job: Delivery) -> Performed:
         folder, facts = self.folders.get(job.folder), self._facts(job)

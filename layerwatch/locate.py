@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 CONFIG_VARIABLE = "LAYERWATCH_CONFIG"
 LEDGER_VARIABLE = "LAYERWATCH_LEDGER__PATH"
+URL_VARIABLE = "LAYERWATCH_LEDGER__URL"
 INIT = "run `layerwatch init` to write a starter, or name a file with --config"
 
 
@@ -50,6 +51,14 @@ def default_ledger_path() -> str:
     if not os.path.isabs(state):
         raise _fault("ledger.path", "this user has no home directory", "set path under [ledger]")
     return os.path.join(state, "ledger.db")
+
+
+def ledger_url(table: Mapping[str, object]) -> str | None:
+    """The database that the ledger is, if it is one of a server's; the environment wins. It may hold a password."""
+    section = table.get("ledger")
+    in_file = section.get("url") if isinstance(section, Mapping) else None
+    url = os.environ.get(URL_VARIABLE) or in_file
+    return url if isinstance(url, str) else None
 
 
 def ledger_path(table: Mapping[str, object], config: str) -> str:

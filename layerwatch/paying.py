@@ -12,14 +12,17 @@ from typing import Any
 from layerwatch import points
 from layerwatch.api import Accepted
 from layerwatch.config import Rule
-from layerwatch.errors import ApiDown, Code, Final, JobError, Lost, TryAgain, Unpaid
+from layerwatch.errors import ApiDown, Code, Final, JobError, LedgerTrouble, Lost, TryAgain, Unpaid
 from layerwatch.fire import limits, request
 from layerwatch.ledger import INSUFFICIENT, Firing, Held, LostClaim
 from layerwatch.notices import Notice
 from layerwatch.pacing import Pass
+from layerwatch.results import DISK
 from layerwatch.states import Generation
 from layerwatch.workbench import Bench, delay_s, fault, poll_s, trouble_of
 
+UNCERTAIN = "not_alone"  # `error_code`
+UNCERTAIN_S = 1.0
 INSUFFICIENT_S = 900.0  # how often an empty account is looked at again
 
 
@@ -43,6 +46,10 @@ class Payer:
             about = {"generation": job.id, "folder": job.folder, "rule": job.rule, "path": job.path}
             site.tell(Notice("superseded", f"{error}: nothing was sent", INFO, about))
             return
+        except LedgerTrouble as error:
+            site.gate.unused(given)
+            self._unbook(job, DISK, str(error))
+            return
         except Exception as error:  # noqa: BLE001  a bug of ours: nothing has been sent
             trouble = error if isinstance(error, JobError) else trouble_of(error)
             bench.mind_the_gate(trouble, given)
@@ -53,6 +60,10 @@ class Payer:
             self._tell_held(job, held)
             return
         points.passed("booked")
+        if not bench.kit.may_pay():
+            site.gate.unused(given)
+            self._unbook(job, UNCERTAIN, "this host was not heard of for a while: others may have taken it over")
+            return
         outcome = self._submit(job, body)
         points.passed("fired")
         bench.mind_the_gate(outcome if isinstance(outcome, JobError) else None, given)
@@ -67,6 +78,13 @@ class Payer:
             bench.insist(partial(self._firing.hold, job, Generation.QUEUED, held, price, now))
             return held
         return self._firing.book(job, body, price, limits(rule, bench.site.budget), bench.kit.wall())
+
+    def _unbook(self, job: Firing, code: str, message: str) -> None:
+        """Nothing was sent, and nothing will be: as long as it is still ours to say so."""
+        bench, now = self._bench, self._bench.kit.wall()
+        record = partial(self._firing.unbook, job, now + UNCERTAIN_S, now, code=code, message=message)
+        if bench.insist(record):
+            bench.tell("generation_postponed", job, f"not sent ({code}): {message}", DEBUG, error_code=code)
 
     def _submit(self, job: Firing, body: Mapping[str, Any]) -> Accepted | JobError:
         """THE PAID REQUEST. Sent once; whatever does not prove that nothing was started is `Lost`."""
@@ -117,9 +135,7 @@ class Payer:
             case Accepted():
                 self._accepted(job, outcome, rule)
             case Unpaid():
-                held = self._insufficient(outcome.message)
-                bench.insist(partial(firing.hold, job, Generation.SUBMITTING, held, None, now))
-                self._tell_held(job, held)
+                bench.insist(partial(self._unpaid, job, outcome.message, now))
             case TryAgain(code=code, message=message):
                 due = now + delay_s(outcome, job.attempts)
                 bench.insist(partial(firing.not_started, job, due, now, code=code, message=message))
@@ -132,18 +148,31 @@ class Payer:
                 text = f"is unknown: {outcome.message}; see `layerwatch resolve g{job.id}`"
                 bench.tell("generation_unknown", job, text, ERROR, error_code=outcome.code)
 
+    def _unpaid(self, job: Firing, message: str, now: float) -> None:
+        held = self._insufficient(message)
+        self._firing.hold(job, Generation.SUBMITTING, held, None, now)
+        self._tell_held(job, held)
+
     def _accepted(self, job: Firing, accepted: Accepted, rule: Rule) -> None:
         bench, now, remote_id = self._bench, self._bench.kit.wall(), accepted.remote_id
         due, deadline = now + poll_s(accepted.poll_after_s), now + rule.time_limit
         record = partial(
             self._firing.accepted, job, remote_id, now, price=accepted.price, poll_at=due, deadline=deadline
         )
-        if bench.insist(record):
+        if bench.insist(record) or self._is_recorded(job, remote_id):
             points.passed("accepted")
             bench.tell("generation_started", job, f"started, {job.kind} {remote_id}", INFO, remote_id=remote_id)
         else:
             text = f"Layer started it as {remote_id}, which could not be written down: `layerwatch resolve g{job.id}`"
             bench.tell("generation_unrecorded", job, text, ERROR, remote_id=remote_id)
+
+    def _is_recorded(self, job: Firing, remote_id: str) -> bool:
+        """Whether only the word of it was cut off."""
+        try:
+            row = self._bench.ledger.stories.one(job.id)
+        except LedgerTrouble:
+            return False
+        return row is not None and row.remote_id == remote_id
 
     def _tell_held(self, job: Firing, held: Held) -> None:
         """One message for all that is held back for the same reason."""

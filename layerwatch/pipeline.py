@@ -13,6 +13,7 @@ from logging import DEBUG, ERROR, INFO, WARNING
 
 from layerwatch import points
 from layerwatch.board import Board, Flight
+from layerwatch.claiming import Claims
 from layerwatch.errors import (
     ApiDown,
     Code,
@@ -80,7 +81,7 @@ class Pipeline:
         self._finishing = ledger.finishing
         self._tools = tools
         self._shared = shared
-        self._new_claim = ledger.new_claim
+        self._claims = Claims(ledger.new_claim, self._give_back)
         self._progressed = False  # whether this attempt has brought anything
         self._held = 0  # bytes that the storage was known to hold when it began
         self._expires_at = 0.0  # of its session
@@ -109,16 +110,22 @@ class Pipeline:
             return None
         job = None
         try:
-            claim, now, begun = self._new_claim(), self._tools.wall(), given is None
-            job = self._files.claim(claim, self._shared.workspace_id, now, begun=begun, pushes=pushes)
+            now, begun = self._tools.wall(), given is None
+            with self._claims.one() as claim:
+                job = self._files.claim(claim, self._shared.workspace_id, now, begun=begun, pushes=pushes)
         finally:
             if given and job is None:
                 gate.unused(given)
         return job
 
+    def _give_back(self, claim: str) -> None:
+        """What it may hold, nobody has worked on."""
+        self._files.recover(self._tools.wall(), claim)
+        self._finishing.recover(claim)
+
     def _next(self, goes_on: Callable[[], bool]) -> tuple[Job | None, Pass | None]:
         """Another file, where nothing speaks against going on at once."""
-        if self._shared.gate.hold is not None or not goes_on():
+        if self._shared.gate.hold is not None or self._claims.in_doubt or not goes_on():
             return None, None
         given = Pass(self._tools.monotonic(), probe=False)
         return self._claim(given), given
@@ -197,7 +204,8 @@ class Pipeline:
     def _finish_one(self) -> bool:
         """Deal with the source of a file that is uploaded, where its folder wants that. False when there was none."""
         tools, shared = self._tools, self._shared
-        job = self._finishing.claim(self._new_claim(), tools.wall())
+        with self._claims.one() as claim:
+            job = self._finishing.claim(claim, tools.wall())
         if job is None:
             return False
         points.passed("finishing")
@@ -235,19 +243,19 @@ class Pipeline:
     def _uploaded(self, done: _Done, event: Event, file_id: str, verified: str) -> None:
         job, tools, shared = done.job, self._tools, self._shared
         policy = shared.policy(job.folder)
-        with self._together():
-            self._files.uploaded(
-                job,
-                event,
-                tools.wall(),
-                file_id=file_id,
-                workspace_id=shared.workspace_id,
-                verified=verified,
-                aftermath=policy.wanted and not job.outside,
-                rule_key=key_of(self._relative(job)) if policy.rules else None,
-                deliver=policy.tells,
-            )
-            done.next = self._next(done.goes_on)
+        record = partial(
+            self._files.uploaded,
+            job,
+            event,
+            tools.wall(),
+            file_id=file_id,
+            workspace_id=shared.workspace_id,
+            verified=verified,
+            aftermath=policy.wanted and not job.outside,
+            rule_key=key_of(self._relative(job)) if policy.rules else None,
+            deliver=policy.tells,
+        )
+        self._commit(done, record)
         points.passed("uploaded")
         took_s = tools.monotonic() - done.flight.since
         reused = event is Event.REUSED
@@ -255,6 +263,18 @@ class Pipeline:
         waited_s = None if job.seen_at is None else round(max(tools.wall() - job.seen_at, 0.0), 3)
         facts = {"file_id": file_id, "seconds": took_s, "reused": reused, "waited_s": waited_s}
         self._tell("uploaded", job, f"uploaded, {how}, file_id {file_id}", INFO, **facts)
+
+    def _commit(self, done: _Done, record: Callable[[], None]) -> None:
+        """And take the next one with it. Where it is cut off, that one may be claimed all the same."""
+        try:
+            with self._together():
+                record()
+                done.next = self._next(done.goes_on)
+        except LedgerTrouble:
+            if done.next[0]:
+                self._claims.doubt(done.next[0].claim)
+            done.next = (None, None)
+            raise
 
     def _faulted(self, job: Job, error: JobError) -> None:
         shared, now = self._shared, self._tools.wall()

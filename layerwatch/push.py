@@ -1,8 +1,8 @@
 """`layerwatch push`, the short way: writes down, durably, that these files are to be uploaded, and does nothing else.
 
 Render hooks call it thousands of times a night, so it imports next to nothing: `sqlite3`, and `tomllib` only where it
-must. Whatever is not plain (a file that is not there, a ledger that is to be made, `--wait`) it leaves, before anything
-is recorded, to the whole command line, which knows what to say of it.
+must. Whatever is not plain (a file that is not there, a ledger that is to be made, or is on a server, `--wait`) it
+leaves, before anything is recorded, to the whole command line, which knows what to say of it.
 """
 
 import os
@@ -101,7 +101,7 @@ def _real(file: str) -> str:
 
 def _ledger(config: str, folder: str | None) -> str:
     """The ledger's path; `NotPlain` where the folder is not configured."""
-    if os.environ.get(SECTION_VARIABLE):
+    if os.environ.get(SECTION_VARIABLE) or os.environ.get(locate.URL_VARIABLE):
         raise NotPlain
     with open(config, "rb") as stream:
         text = stream.read().decode("utf-8-sig")
@@ -111,7 +111,7 @@ def _ledger(config: str, folder: str | None) -> str:
     import tomllib
 
     table = tomllib.loads(text)
-    if folder is not None and folder not in _names(table.get("folders")):
+    if locate.ledger_url(table) or (folder is not None and folder not in _names(table.get("folders"))):
         raise NotPlain
     return locate.ledger_path(table, config)
 

@@ -26,10 +26,12 @@ _PATTERNS = (
         ),
         rf"\1\2{REDACTED}",
     ),
+    # A database's URL, with the password in it.
+    (re.compile(r"(postgres(?:ql)?://[^\s:/@\"'<>]*:)[^\s@\"'<>]+@", re.IGNORECASE), rf"\1{REDACTED}@"),
     (re.compile(r"(Bearer\s+)[^\s\"'<>,)\\]+", re.IGNORECASE), rf"\1{REDACTED}"),
 )
 # Nothing but the token can be in a line without one of these: most lines are only looked through.
-_HINTS = ("x-goog-", "upload_id", "bearer")
+_HINTS = ("x-goog-", "upload_id", "bearer", "postgres")
 _tokens: set[str] = set()
 
 

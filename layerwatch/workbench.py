@@ -44,7 +44,8 @@ class Site:
 
 @dataclass(frozen=True)
 class Kit:
-    """What a runner works with; clocks in seconds, `pause` waits that long or until it is time to end."""
+    """What a runner works with; clocks in seconds, `pause` waits that long or until it is time to end. `may_pay`:
+    whether it is certain that nobody else takes this host for dead, and its claims for their own."""
 
     layer: Layer
     assets: Assets
@@ -52,6 +53,7 @@ class Kit:
     monotonic: Callable[[], float]
     stopping: Callable[[], bool]
     pause: Callable[[float], object]
+    may_pay: Callable[[], bool] = lambda: True
 
 
 @dataclass(frozen=True)

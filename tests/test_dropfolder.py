@@ -1,15 +1,18 @@
 """A drop folder, driven step by step with a clock that the test holds, a real observer and a real ledger."""
 
 import os
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from layerwatch.config import Folder
+from layerwatch.daemon.sidebyside import side_by_side
 from layerwatch.dropfolder import DropFolder
-from layerwatch.intake import Surroundings
+from layerwatch.examine import Finding
+from layerwatch.intake import LARGE_BYTES, Look, Surroundings
 from layerwatch.ledger import FolderFacts, Ledger, seconds
 from layerwatch.notices import Notice
 from layerwatch.samples import sample
@@ -182,3 +185,53 @@ def test_a_name_that_is_not_utf8_and_a_link_as_root_are_no_trouble(bench: Bench,
     bench.run(folder, 5)
     assert bench.facts().state == "away"
     assert "caf" in bench.facts().detail
+
+
+def test_a_scan_waits_for_what_it_has_found_where_that_is_much(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("layerwatch.intake.BACKLOG", 10)
+    monkeypatch.setattr("layerwatch.intake.BATCH", 4)
+    monkeypatch.setattr("layerwatch.dropfolder.SLICE_S", 0.001)  # a few directories, or a batch
+    for number in range(90):
+        (bench.drop / f"{number // 6}").mkdir(exist_ok=True)
+        (bench.drop / f"{number // 6}" / f"{number}.png").write_bytes(sample("png", number, 1000))
+    folder = bench.folder(settle=0.0)
+    most = 0
+    while not folder.idle:
+        folder.step()
+        most = max(most, len(folder._intake._settle))
+    assert bench.ledger.reports.counts()["queued"] == 90
+    assert bench.facts().unknown == 90
+    assert 10 < most < 60
+
+
+def test_what_there_was_no_time_for_comes_later_and_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(60):
+        (bench.drop / f"{number}.png").write_bytes(sample("png", number, 1000))
+    folder = bench.folder(settle=0.0)
+    monkeypatch.setattr("layerwatch.dropfolder.SLICE_S", 0.01)  # a hundred looks at the clock
+    commits = []
+    while not folder.idle:
+        before = bench.ledger.reports.counts()["queued"]
+        folder.step()
+        commits.append(bench.ledger.reports.counts()["queued"] - before)
+    assert sum(commits) == 60
+    assert max(commits) < 60
+    assert len([notice for notice in bench.told if notice.event == "queued"]) == 60
+    assert folder._scan.ended == 1  # it was not found anew
+
+
+def test_large_files_are_read_two_at_a_time_beside_the_small_ones(bench: Bench) -> None:
+    large = LARGE_BYTES
+    for number, size_bytes in enumerate((1000, large, 2000, large, 3000, large, large + 1)):
+        (bench.drop / f"{number}.png").write_bytes(sample("png", number, size_bytes))
+    folder = bench.folder(settle=0.0)
+    lanes: list[int] = []
+    folder._intake._around = replace(folder._intake._around, side_by_side=partial(_counted, lanes))
+    bench.until(folder, lambda: folder.idle, "all to be taken")
+    assert bench.ledger.reports.counts()["queued"] == 7
+    assert max(lanes) == 2
+
+
+def _counted(lanes: list[int], looks: Sequence[Look]) -> Sequence[list[Finding]]:
+    lanes.append(len(looks))
+    return side_by_side(looks)

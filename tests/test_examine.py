@@ -10,7 +10,7 @@ import google_crc32c
 import pytest
 
 from layerwatch.errors import Code
-from layerwatch.examine import Changed, Finding, Gone, Limits, NotYet, examine, look
+from layerwatch.examine import SMALL_BYTES, Changed, Finding, Gone, Limits, NotYet, examine, look
 from layerwatch.ledger import Refusal, Version
 from layerwatch.samples import KINDS, sample
 from layerwatch.source import Identity
@@ -202,6 +202,28 @@ def test_a_file_that_changes_while_it_is_hashed_is_not_taken(root: Path) -> None
         now = look(str(path))
         assert now is not None
         assert found == Changed(now[0]), change.__name__
+
+
+@pytest.mark.parametrize("size_bytes", [SMALL_BYTES, SMALL_BYTES + 1])
+def test_what_changes_after_it_was_read_is_not_taken_whether_it_is_read_at_once_or_in_blocks(
+    root: Path, size_bytes: int
+) -> None:
+    path, content = root / "a.png", sample("png", 1, size_bytes)
+    assert len(content) == size_bytes
+
+    def rewritten() -> None:
+        path.write_bytes(content[:-20] + b"x" * 8 + content[-12:])
+
+    path.write_bytes(content)
+    found = examined(path)
+    assert isinstance(found, Version)
+    assert found.digest.sha256 == hashlib.sha256(content).hexdigest()
+    assert found.digest.crc32c == google_crc32c.value(content)
+    found = examined(path, stopping=meanwhile(rewritten))
+    now = look(str(path))
+    assert now is not None
+    assert found == Changed(now[0])
+    assert examined(path, stopping=lambda: True) == NotYet("layerwatch is ending", settling=True)
 
 
 def test_a_file_that_is_deleted_while_it_is_hashed_is_gone(root: Path) -> None:

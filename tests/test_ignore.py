@@ -1,10 +1,12 @@
 """Nobody's work is left alone, by its name only; what a folder asks for is taken."""
 
+import fnmatch
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from layerwatch.ignore import LITTER, RECEIPT_SUFFIX, Selection
+from layerwatch.ignore import LITTER, RECEIPT_SUFFIX, Names, Selection
 
 EVERYTHING = Selection()
 
@@ -137,6 +139,12 @@ def test_letters_of_a_pattern_that_mean_something_elsewhere_mean_themselves() ->
 
 
 patterns = st.lists(st.text("ab*?[]!/._", min_size=1, max_size=6), max_size=3)
+
+
+@given(patterns, st.text("abAB[]!._", min_size=1, max_size=6))
+def test_names_match_as_a_shell_would_have_it_whatever_the_case(many: list[str], name: str) -> None:
+    expected = any(fnmatch.fnmatchcase(name.lower(), pattern.lower()) for pattern in many)
+    assert Names(many).match(name) == expected
 
 
 @given(patterns, patterns, patterns, st.lists(any_name, min_size=1, max_size=4))

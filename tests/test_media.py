@@ -47,6 +47,16 @@ def look(data: bytes) -> Media | None:
         return media.look(file.fd, file.size)
 
 
+@given(st.sampled_from(KINDS), st.integers(4096, 12_000), st.integers(0, 40), st.binary(max_size=12))
+def test_what_was_read_already_is_judged_as_the_file_is(
+    kind: str, size_bytes: int, lacking: int, behind: bytes
+) -> None:
+    data = sample(kind, 1, size_bytes)
+    data = data[: len(data) - lacking] + behind
+    with Opened(data) as file:
+        assert media.look(file.fd, file.size, data) == media.look(file.fd, file.size)
+
+
 def describe(data: bytes) -> str:
     with Opened(data) as file:
         return media.describe(file.fd, file.size)

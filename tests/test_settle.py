@@ -164,6 +164,54 @@ def test_what_was_due_and_not_decided_comes_again_when_it_is_seen_again() -> Non
     assert due_paths(settle, 62) == ["a"]
 
 
+def test_what_a_scan_sees_together_is_due_together_in_its_order_and_known_to_be_unknown() -> None:
+    settle = Settle()
+    settle.see("b", A, now=0, quiet_s=9)
+    settle.see_all([("c", A), ("b", A), ("a", B)], now=1, quiet_s=2)
+    assert settle.next_due_at() == 2  # `b` has been quiet since 0
+    found = []
+    while candidate := settle.due(3):
+        found.append((candidate.path, candidate.identity, candidate.unknown))
+    assert found == [("b", A, True), ("c", A, True), ("a", B, True)]
+    settle.see("a", A, now=4, quiet_s=2)
+    changed = settle.due(6)
+    assert changed is not None
+    assert not changed.unknown  # nobody has asked for what it is now
+
+
+def test_what_is_dropped_or_changes_is_passed_over_among_those_that_are_due_together() -> None:
+    settle = Settle()
+    settle.see_all([(name, A) for name in "abcd"], now=0, quiet_s=2)
+    settle.drop("a")
+    settle.see("c", B, now=1, quiet_s=2)
+    assert due_paths(settle, 2) == ["b", "d"]
+    assert settle.next_due_at() == 3
+    assert due_paths(settle, 3) == ["c"]
+
+
+def test_what_is_given_back_is_due_again_unless_it_was_decided_meanwhile() -> None:
+    settle = Settle()
+    settle.see_all([(name, A) for name in "abc"], now=0, quiet_s=0)
+    taken = [candidate for _ in range(3) if (candidate := settle.due(0))]
+    assert settle.due(5) is None
+    settle.drop("b")
+    settle.give_back(taken, now=5)
+    assert settle.next_due_at() == 5
+    assert due_paths(settle, 5) == ["a", "c"]
+
+
+def test_busy_is_whether_any_will_hold_still() -> None:
+    settle = Settle()
+    assert not settle.busy
+    settle.see("a", A, now=0, quiet_s=0)
+    assert settle.busy
+    candidate = settle.due(0)
+    assert candidate is not None
+    assert settle.busy  # taken, and not decided
+    settle.put_off(candidate, 0, "no end")
+    assert not settle.busy
+
+
 class Quiet(RuleBasedStateMachine):
     """Many paths, any order of looks and decisions, against the plainest model: when each was last changed."""
 

@@ -84,6 +84,20 @@ def test_links_and_pipes_are_listed_as_files_and_no_link_is_walked(
     assert names(found, root) == {"folder", "loop", "nowhere", "pipe"}
 
 
+def test_a_directory_that_becomes_a_link_before_it_is_listed_is_not_followed(
+    root: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    put(outside / "secret.png")
+    put(root / "sub" / "a.png")
+    walking = walk(str(root), str(root), ALL, recursive=True)
+    assert next(walking).files == []
+    (root / "sub").rename(root / "before")
+    (root / "sub").symlink_to(outside)
+    (found,) = walking
+    assert (found.path, found.files, found.error) == (str(root / "sub"), [], "not a directory")
+
+
 def test_names_that_are_not_utf8_come_through(root: Path) -> None:
     name = os.fsencode(root) + b"/\xff\n\xe9.png"
     Path(os.fsdecode(name)).write_bytes(b"x")

@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterator
 from layerwatch.checkup.findings import About, Area, Finding, Level, exit_code
 from layerwatch.checkup.folders import check_folder, check_writing
 from layerwatch.checkup.inotify import Needed, check_instances, check_watches, used_by
-from layerwatch.checkup.ledger import check_daemon, check_disk, check_ledger, look
+from layerwatch.checkup.ledger import Known, check_daemon, check_disk, check_ledger, look
 from layerwatch.checkup.server import check_server
 from layerwatch.config import Settings
+from layerwatch.errors import UserError
 
 __all__ = ["About", "Area", "Finding", "Level", "at_start", "check", "exit_code"]
 
@@ -25,11 +26,15 @@ def check(
 ) -> Iterator[Finding]:
     """Everything, as it is found. Takes seconds; the network comes last."""
     yield from _configuration(settings)
-    path = settings.ledger.path
-    known = look(path)
-    of_ledger = list(check_ledger(path, known, _until(QUICK_CHECK_S, monotonic)))
-    yield from check_daemon(path, known)
-    yield from of_ledger
+    if settings.ledger.url is None:
+        path = settings.ledger.path
+        known = look(path)
+        of_ledger = list(check_ledger(path, known, _until(QUICK_CHECK_S, monotonic)))
+        yield from check_daemon(path, known)
+        yield from of_ledger
+    else:
+        known = Known()
+        yield from _database(settings, known)
     needed = Needed(0)
     for folder in settings.folders:
         enough = _until(min(COUNT_S, COUNT_ALL_S / len(settings.folders)), monotonic)
@@ -41,9 +46,18 @@ def check(
     yield from check_server(settings, wall, offline=offline)
 
 
+def _database(settings: Settings, known: Known) -> Iterator[Finding]:
+    try:
+        from layerwatch.checkup.database import check_database  # psycopg costs 0.2 s, and need not be there
+    except UserError as error:
+        yield from About(Area.LEDGER).told("server", error.problems, code=error.exit_code)
+        return
+    yield from check_database(settings.ledger, known)
+
+
 def at_start(settings: Settings) -> list[Finding]:
     """What is not well, of what can be told at once and without the network. To be asked before a daemon begins."""
-    found = [*check_instances(), *check_disk(settings.ledger.path)]
+    found = [*check_instances(), *(check_disk(settings.ledger.path) if settings.ledger.url is None else ())]
     for folder in settings.folders:
         found += check_writing(folder)
     return [finding for finding in found if finding.level is not Level.OK]

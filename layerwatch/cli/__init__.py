@@ -8,6 +8,7 @@ from click.shell_completion import CompletionItem
 
 from layerwatch import __version__
 from layerwatch.errors import EnvironmentProblem, LedgerTrouble, UserError
+from layerwatch.redact import redact
 
 COMMANDS = {
     "run": "Watch, upload, fire rules, until told to stop.",
@@ -22,6 +23,7 @@ COMMANDS = {
     "spend": "Creative Units by day, folder and rule.",
     "audit": "The ledger against the disk: what is missing, changed, stuck?",
     "check": "Could layerwatch work here? Every problem with what to do about it.",
+    "ledger": "Move the ledger from a file to a server, or back.",
     "init": "Write a commented starter config.toml.",
     "completion": "Make a shell complete commands, options, folders and ids.",
     "sandbox": "A stand-in for Layer's API on this machine, to try things for free.",
@@ -37,10 +39,10 @@ class _Commands(click.Group):
             return super().invoke(ctx)
         except UserError as error:
             for problem in error.problems:
-                click.echo(f"{click.style('error:', fg='red', bold=True)} {problem}", err=True)
+                click.echo(f"{click.style('error:', fg='red', bold=True)} {redact(str(problem))}", err=True)
             ctx.exit(error.exit_code)
         except LedgerTrouble as error:
-            click.echo(f"{click.style('error:', fg='red', bold=True)} {error}", err=True)
+            click.echo(f"{click.style('error:', fg='red', bold=True)} {redact(str(error))}", err=True)
             ctx.exit(EnvironmentProblem.exit_code)
 
     def list_commands(self, _: click.Context) -> list[str]:

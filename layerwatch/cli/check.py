@@ -34,7 +34,6 @@ def command(ctx: click.Context, config: str | None, as_json: bool, offline: bool
     from layerwatch.checkup import check, exit_code
     from layerwatch.config import load
     from layerwatch.errors import UserError
-    from layerwatch.ledger import holder
 
     try:
         settings = load(config, require_token=False)
@@ -46,7 +45,7 @@ def command(ctx: click.Context, config: str | None, as_json: bool, offline: bool
     findings = check(settings, time.time, time.monotonic, offline=offline)
     if as_json:
         found = list(findings)
-        emit(_about(settings, holder(settings.ledger.path)) | document(found, exit_code(found)))
+        emit(_about(settings) | document(found, exit_code(found)))
     else:
         found = list(_told(page(), findings))
     ctx.exit(exit_code(found))
@@ -62,9 +61,16 @@ def document(found: "list[Finding]", code: int) -> dict[str, Any]:
     return {"ok": code == 0, "exit_code": code, "counts": counts, "findings": rows}
 
 
-def _about(settings: "Settings", pid: int | None) -> dict[str, Any]:
-    daemon = {"running": pid is not None, "pid": pid}
-    return {"config": settings.path, "ledger": settings.ledger.path, "daemon": daemon}
+def _about(settings: "Settings") -> dict[str, Any]:
+    from layerwatch.errors import UserError
+    from layerwatch.ledger import holder
+
+    about = {"config": settings.path, "ledger": settings.ledger.shown}
+    try:
+        pid = holder(settings.ledger.place)
+    except UserError:  # a server that cannot be asked, which was found
+        return about | {"daemon": {"running": None, "pid": None}}
+    return about | {"daemon": {"running": pid is not None, "pid": pid}}
 
 
 def _broken(error: "UserError") -> dict[str, Any]:

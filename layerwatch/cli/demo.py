@@ -159,7 +159,8 @@ def _run(settings: "Settings", rehearsal: "Rehearsal", sandbox: "Sandbox", began
     from layerwatch.daemon import Daemon
 
     board, watching = Board(), threading.Event()
-    with screen(board, "auto" if sys.stderr.isatty() else "human", verbose=False, ledger=settings.ledger.path) as shown:
+    style = "auto" if sys.stderr.isatty() else "human"
+    with screen(board, style, verbose=False, ledger=settings.ledger.place) as shown:
 
         def tell(notice: Notice) -> None:
             shown.tell(notice)
@@ -171,7 +172,7 @@ def _run(settings: "Settings", rehearsal: "Rehearsal", sandbox: "Sandbox", began
         def play() -> None:
             watching.wait(LONGEST_S)
             left = partial(_left_s, began)
-            rehearsal.play(settings.ledger.path, left, partial(_settle, settings, sandbox, tell))
+            rehearsal.play(settings.ledger.place, left, partial(_settle, settings, sandbox, tell))
             daemon.stop()
 
         maker = threading.Thread(target=play, name="demo", daemon=True)
@@ -217,7 +218,7 @@ def _judged(
     from layerwatch.cli.verdicts import checks
     from layerwatch.ledger import Ledger
 
-    with Ledger(settings.ledger.path) as ledger:
+    with Ledger(settings.ledger.place) as ledger:
         facts = {folder.name: folder for folder in ledger.facts.folders()}
         now = Situation(settings, ledger, None, {}, facts)
         rows, made = ledger.reports.files(), ledger.stories.some()

@@ -41,7 +41,7 @@ def command(config: str | None, as_json: bool, offline: bool, everything: bool) 
     from layerwatch.preview import preview
 
     settings = load(config, require_token=False)
-    pid = holder(settings.ledger.path)
+    pid = holder(settings.ledger.place)
     layer, trouble = _layer(settings, offline=offline)
     try:
         with _signals(), _progress() as progress:
@@ -52,7 +52,7 @@ def command(config: str | None, as_json: bool, offline: bool, everything: bool) 
     for line in "\n".join(f"note: {text}" for text in found.warnings).splitlines():
         page(err=True).say(name_text(line))
     if as_json:
-        emit(forecast.document(found) | {"ledger": settings.ledger.path, "daemon": pid})
+        emit(forecast.document(found) | {"ledger": settings.ledger.shown, "daemon": pid})
         return
     with paged() as out:
         for line in forecast.lines(out, found, None if everything else forecast.MOST):

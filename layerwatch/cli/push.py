@@ -48,7 +48,7 @@ def command(
     settings = load(config, require_token=False)
     _insist_on_folder(settings, folder)
     paths = _real(files)
-    with Ledger(settings.ledger.path) as ledger:
+    with Ledger(settings.ledger.place) as ledger:
         ids = ledger.pushes.add(paths, folder, time.time())
         recorded = list(zip(ids, paths, strict=True))
         push.tell(recorded, as_json=as_json and not wait)
@@ -116,13 +116,11 @@ class _Wait:
 
     def all_uploaded(self) -> bool:
         """Wait; True when each is uploaded."""
-        from layerwatch.ledger import holder
-
         while not self._look():
             if self._deadline is not None and time.monotonic() >= self._deadline:
                 self._give_up("the time is over")
                 return False
-            if holder(self._ledger.path) is not None:
+            if self._ledger.holder() is not None:
                 time.sleep(LOOK_S)
             elif (reason := self._work()) != "done":
                 self._look()

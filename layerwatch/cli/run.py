@@ -1,6 +1,7 @@
 """`layerwatch run`: the daemon in the foreground."""
 
 import logging
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,7 @@ def command(config: str | None, as_json: bool, once: bool, log: str, verbose: bo
 
     settings = _loaded(config)
     board = Board()
-    with screen(board, log, verbose=verbose, ledger=settings.ledger.place) as shown:
+    with screen(board, log, verbose=verbose, ledger=settings.ledger.place, host=_host(settings)) as shown:
 
         def load_again() -> "Settings":
             new = _loaded(settings.path)
@@ -52,6 +53,11 @@ def command(config: str | None, as_json: bool, once: bool, log: str, verbose: bo
 
         click.echo(json.dumps(shown.tally(ended)))
     sys.exit(1 if once and (ended.failed or ended.left) else 0)
+
+
+def _host(settings: "Settings") -> str | None:
+    """Which one this is, where several share the ledger."""
+    return None if settings.ledger.url is None else settings.ledger.host or os.uname().nodename
 
 
 def _loaded(config: str | None) -> "Settings":

@@ -63,10 +63,12 @@ class Screen:
 
 
 @contextmanager
-def screen(board: Board, style: str, *, verbose: bool, ledger: str | None = None) -> Iterator[Screen]:
+def screen(
+    board: Board, style: str, *, verbose: bool, ledger: str | None = None, host: str | None = None
+) -> Iterator[Screen]:
     """The screen for this run: live where stderr is a terminal that can and `style` is auto, else log lines.
 
-    `ledger` is asked how many files wait, where that is shown.
+    `ledger` is asked how many files wait, where that is shown. `host` says which of several this is, in log lines.
     """
     tally = Tally()
     if style == "auto" and sys.stderr.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown", ""):
@@ -75,6 +77,6 @@ def screen(board: Board, style: str, *, verbose: bool, ledger: str | None = None
         with live(board, tally, verbose=verbose, ledger=ledger) as look:
             yield Screen(tally, look)
     else:
-        logs.set_up(style, verbose=verbose)
+        logs.set_up(style, verbose=verbose, host=host)
         yield Screen(tally)
     sys.stderr.flush()

@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from layerwatch.config import Folder, Settings
     from layerwatch.ledger import FolderFacts, Ledger
+    from layerwatch.ledger.postgres.hosts import HostRow
 
 
 @dataclass(frozen=True)
 class Situation:
-    """The moment at which a command looks. `pid` is the daemon's, None when none runs: then the notes are old."""
+    """The moment at which a command looks. `pid` is the daemon's, None when none runs: then the notes are old. Of those
+    that share a ledger it is one; `hosts` are all of them."""
 
     settings: "Settings"
     ledger: "Ledger"
     pid: int | None
     notes: dict[str, Any]
     facts: dict[str, "FolderFacts"]
+    hosts: "tuple[HostRow, ...]" = ()
 
     @property
     def hold(self) -> dict[str, Any] | None:
@@ -32,8 +35,10 @@ class Situation:
         return self.notes.get("clock") if self.pid is not None else None
 
     @property
-    def free_bytes(self) -> int:
-        """What is left of the disk that the ledger is on."""
+    def free_bytes(self) -> int | None:
+        """What is left of the disk that the ledger is on; None where it is on a server."""
+        if self.settings.ledger.url is not None:
+            return None
         about = os.statvfs(os.path.dirname(self.ledger.path) or ".")
         return about.f_bavail * about.f_frsize
 
@@ -68,12 +73,13 @@ def situation(config: str | None) -> Iterator[Situation]:
     """Look, with the ledger open as long as the answer takes. A `UserError` says why there is nothing to look at."""
     from layerwatch.config import load
     from layerwatch.errors import EnvironmentProblem, LedgerTrouble, Problem
-    from layerwatch.ledger import Ledger, holder
+    from layerwatch.ledger import Ledger
 
     settings = load(config, require_token=False)
-    with Ledger(settings.ledger.path, create=False) as ledger:
+    with Ledger(settings.ledger.place, create=False) as ledger:
         try:
             facts = {folder.name: folder for folder in ledger.facts.folders()}
-            yield Situation(settings, ledger, holder(ledger.path), ledger.facts.notes(), facts)
+            hosts = tuple(ledger.hosts())
+            yield Situation(settings, ledger, ledger.holder(), ledger.facts.notes(), facts, hosts)
         except LedgerTrouble as error:
-            raise EnvironmentProblem(Problem(ledger.path, str(error), "try again")) from None
+            raise EnvironmentProblem(Problem(settings.ledger.shown, str(error), "try again")) from None

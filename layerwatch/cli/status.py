@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from layerwatch.advice import advice
-from layerwatch.cli import generating, options
+from layerwatch.cli import generating, hosts, options
 from layerwatch.cli.situation import Situation
 from layerwatch.cli.tables import COLOURS, Page, age, ago, emit, page, until
 from layerwatch.ledger import FileRow, iso
@@ -56,7 +56,7 @@ def command(config: str | None, as_json: bool, watch: bool, every: float | None)
 
 def lines(out: Page, now: Situation) -> Iterator[str]:
     """All of it, for people."""
-    for part in (_daemon, _counts, generating.counts, _folders, _in_flight, _queue, generating.sections):
+    for part in (_daemon, hosts.lines, _counts, generating.counts, _folders, _in_flight, _queue, generating.sections):
         yield from part(out, now)
 
 
@@ -67,6 +67,7 @@ def document(now: Situation) -> dict[str, Any]:
     return {
         "at": iso(time.time()),
         "daemon": {"running": now.pid is not None, "pid": now.pid, **_about(now)},
+        "hosts": hosts.document(now),
         "hold": now.hold,
         "free_bytes": now.free_bytes,
         "clock": now.clock,
@@ -101,11 +102,15 @@ def _daemon(out: Page, now: Situation) -> Iterator[str]:
     if now.pid is None:
         yield f"daemon    {out.paint('not running', 'yellow')}: what follows is how the last one left it"
         return
+    if now.hosts:
+        names = sorted({host.name for host in now.hosts if host.alive})
+        yield f"daemon    {out.paint('running', 'green')} on {', '.join(map(name_text, names))}"
+        return
     version = _about(now)["version"]
     yield f"daemon    {out.paint('running', 'green')}, process {now.pid}" + (f", version {version}" if version else "")
     if now.hold:
         yield f"hold      {out.paint('everything waits', 'yellow')}: {name_text(str(now.hold.get('message')))}"
-    if now.free_bytes < LITTLE_BYTES:
+    if now.free_bytes is not None and now.free_bytes < LITTLE_BYTES:
         left = size_text(now.free_bytes)
         yield f"disk      {out.paint('full', 'red')}: {left} are left where the ledger is; make room"
     if now.clock:

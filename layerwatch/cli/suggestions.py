@@ -90,7 +90,7 @@ def _asked(ctx: click.Context, question: Callable[["Ledger"], list[T]]) -> list[
 
     try:
         path, table = _configuration(ctx)
-        with Ledger(locate.ledger_path(table, path), create=False) as ledger:
+        with Ledger(locate.ledger_url(table) or locate.ledger_path(table, path), create=False) as ledger:
             return question(ledger)
     except _unanswered():
         return []

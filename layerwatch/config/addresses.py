@@ -2,7 +2,8 @@
 
 import ipaddress
 import re
-from urllib.parse import SplitResult, urlsplit
+from collections.abc import Iterator
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from layerwatch.config.faults import Fault
 
@@ -42,13 +43,38 @@ def database(value: object) -> object:
         parts = urlsplit("")
     if parts.scheme not in ("postgresql", "postgres"):
         raise Fault("must begin with postgresql://", fix)
+    if not _DATABASE.fullmatch(value):
+        raise Fault("is not a usable URL", f"in user and password write %40 for @, %2F for / and so on; {fix}")
     return value
+
+
+# No mark that has a meaning in a URL may stand in a password as it is: what is no password by its place would be shown.
+_PART = r"(?:[^/?#@:%\s]|%(?!00)[0-9A-Fa-f]{2})"
+_SERVER = rf"(?:\[[0-9A-Fa-f:.]+\]|{_PART}*)(?::[0-9]{{1,5}})?"
+_DATABASE = re.compile(
+    rf"postgres(?:ql)?://(?:{_PART}+(?::{_PART}*)?@)?{_SERVER}(?:,{_SERVER})*(?:/{_PART}*)?(?:\?(?:[^#@%\s]|%(?!00)[0-9A-Fa-f]{{2}})*)?"
+)
 
 
 def without_password(url: str) -> str:
     """A database's URL as anybody may see it: server and database alone."""
+    if not _DATABASE.fullmatch(url):
+        return "postgresql://..."
     parts = urlsplit(url)
     return f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def passwords(url: str) -> Iterator[str]:
+    """What of a database's URL is secret, as it is written and as it is meant. Not what tells nothing: a password that
+    stands in the rest of the URL, or is shorter than eight characters, would be taken out of every other text as well.
+    """
+    parts = urlsplit(url)
+    written = parts.netloc.rpartition("@")[0].partition(":")[2]
+    named = (value for key, value in parse_qsl(parts.query) if "password" in key.lower())
+    rest = f"layerwatch {parts.netloc.partition(':')[0]} {without_password(url)}".lower()
+    for each in {written, unquote(written), *named}:
+        if len(each) >= 8 and each.lower() not in rest:
+            yield each
 
 
 def webhook(value: str) -> str:

@@ -24,6 +24,7 @@ def check(values: Mapping[str, Any]) -> Found:
     if values.get("folders", []) == []:
         yield ("folders",), Fault("there is no folder to watch", "add [[folders]] with a name and a path")
     yield from _reachable(values.get("http"))
+    yield from _one_ledger(values.get("ledger"))
     folders = list(tables(values, ("folders",)))
     yield from _same_names(folders)
     yield from _placed(values, folders)
@@ -47,6 +48,12 @@ def _reachable(http: object) -> Found:
     if host and not loopback(host):
         fix = 'set token_file = "..." under [http], or listen on 127.0.0.1'
         yield ("http", "listen"), Fault("other machines could look at the page, and there is no token", fix)
+
+
+def _one_ledger(ledger: object) -> Found:
+    if isinstance(ledger, dict) and "url" in ledger and "path" in ledger:
+        reason = "there is a path as well: there is one ledger, on a disk or on a server"
+        yield ("ledger", "url"), Fault(reason, "take one of them away; `layerwatch ledger migrate` moves what is in it")
 
 
 def tables(parent: Mapping[str, Any], loc: Loc) -> Iterator[tuple[Loc, dict[str, Any]]]:

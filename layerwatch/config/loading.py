@@ -8,12 +8,13 @@ from typing import Any
 from pydantic import SecretStr, ValidationError
 
 from layerwatch import locate
-from layerwatch.config import action_checks, checks, credentials, environment
+from layerwatch.config import action_checks, addresses, checks, credentials, environment
 from layerwatch.config.credentials import Found
 from layerwatch.config.faults import Origins, told
 from layerwatch.config.lines import Loc, positions
 from layerwatch.config.settings import Secret, Settings
 from layerwatch.errors import Problem, UserError
+from layerwatch.redact import register
 
 HTTP: Loc = ("http",)
 
@@ -40,8 +41,16 @@ def load(path: str | None = None, *, require_token: bool) -> Settings:
     if settings is None or problems:
         raise UserError(*faults, *problems)
     _hand_out(secrets, settings)
+    if settings.ledger.url:
+        keep_out(settings.ledger.place)
     warnings = [*said.warnings, *(warning for each in (found, *secrets.values()) for warning in each.warnings)]
     return settings.loaded(os.path.abspath(file), tuple(warnings), found.problems)
+
+
+def keep_out(url: str) -> None:
+    """From now on a database's password is taken out of all that is said."""
+    for password in addresses.passwords(url):
+        register(password)
 
 
 def _read(file: str, others: tuple[Problem, ...]) -> tuple[str, int]:

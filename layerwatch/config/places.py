@@ -97,6 +97,8 @@ def chains(places: list[Place]) -> Found:
 
 
 def ledger_inside(section: object, places: list[Place]) -> Found:
+    if isinstance(section, dict) and "url" in section:
+        return
     path = section.get("path") if isinstance(section, dict) else None
     ledger = os.path.realpath(default_ledger_path()) if path is None else _real(path)
     for one in places if ledger is not None else ():

@@ -68,6 +68,7 @@ class Ledger(Table):
     path: values.AbsolutePath = Field(default_factory=default_ledger_path)
     url: values.DatabaseUrl | None = None
     host: values.Name | None = None
+    lease: values.Lease = 20.0
 
     @property
     def place(self) -> str:

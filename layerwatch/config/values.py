@@ -145,6 +145,11 @@ Interval = Annotated[
     BeforeValidator(units.duration),
     AfterValidator(at_least(1.0, "is less than a second: the disk would never rest", 'write "1s" or more')),
 ]
+Lease = Annotated[
+    float,
+    BeforeValidator(units.duration),
+    AfterValidator(at_least(2.0, "is too short: a busy host would be taken for dead", 'write "20s"')),
+]
 AUTO: Final = "auto"
 Workers = Annotated[int | Literal["auto"], BeforeValidator(_workers)]
 Attempts = Annotated[

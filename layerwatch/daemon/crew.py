@@ -22,6 +22,7 @@ from layerwatch.board import Board
 from layerwatch.config import PUSHED, Folder, Settings
 from layerwatch.daemon.benches import Benches
 from layerwatch.daemon.doorbell import Doorbell
+from layerwatch.daemon.restraint import Restraint
 from layerwatch.daemon.roster import Post
 from layerwatch.daemon.sidebyside import side_by_side
 from layerwatch.daemon.vigil import Vigil, uptime_s
@@ -228,6 +229,7 @@ class Crew:
 
     def _membership_loop(self, membership: "Membership", leave: threading.Event) -> None:
         with self._alive("membership", self.allowance_s) as stopping, self._ledger() as ledger:
+            restraint = Restraint(membership, self.gate, self.tell)
             vigil = self.vigil = Vigil(
                 membership, ledger, self._to_watch, lambda: self._benches.limit, self._watches_only,
                 partial(self.ring, everybody=True), self.tell,
@@ -235,6 +237,7 @@ class Crew:
             while not (stopping() or leave.is_set()):
                 try:
                     vigil.step(uptime_s())
+                    restraint.step(time.monotonic())
                 except LedgerTrouble as error:
                     self.trouble(error)
 

@@ -27,11 +27,18 @@ def _all_seen(ledger: Ledger, crew: Crew) -> bool:
     """Whether all that lies in the folders, and all that was pushed, has been found and decided."""
     folders, pushed = dict(crew.folders), crew.pushed
     return (
-        len(folders) == len(crew.settings.folders)
+        folders.keys() == _to_look_through(crew)
         and all(folder.idle for folder in folders.values())
         and pushed is not None
         and pushed.idle(ledger)
     )
+
+
+def _to_look_through(crew: Crew) -> frozenset[str] | None:
+    """The folders that are this run's: those that another host watches are that one's. None while it is not known."""
+    if crew.watched is None:
+        return frozenset(folder.name for folder in crew.settings.folders)
+    return crew.watched if crew.vigil is not None and crew.vigil.certain() else None
 
 
 def _unfinished(ledger: Ledger, crew: Crew) -> bool:

@@ -22,7 +22,8 @@ def open_books(ledger: Ledger, settings: Settings, tell: Tell, *, once: bool, al
         ledger.facts.note("daemon", {"pid": os.getpid(), "version": __version__, "once": once}, now)
         ledger.files.hurry(now)  # nothing waits for longer because the clock was wrong, or we were away
     _mind_the_workspace(ledger, settings, now, alone=alone)
-    recover(ledger, tell)
+    if alone:  # among others the vigil does, once all have had the time to show that they are there
+        recover(ledger, tell)
 
 
 def _mind_the_workspace(ledger: Ledger, settings: Settings, now: float, *, alone: bool) -> None:

@@ -212,6 +212,7 @@ class Daemon:
         """Whose work stays the same is not disturbed; an upload in flight is finished by whoever has it in hand. Raises
         `LedgerTrouble`, to be done again."""
         self._crew.take(new)
+        self._crew.share_out()
         self._roster.fill(list(self._crew.posts(ledger)))
         self._crew.wake()
         if self._page:
@@ -246,10 +247,19 @@ class Daemon:
         with suppress(LedgerTrouble):
             if self._house.alone:
                 ledger.facts.note("daemon", None, time.time())
-        counts, made = ledger.reports.counts(), ledger.stories.counts()
-        left = counts["queued"] + counts["uploading"] + made["queued"] + made["submitting"] + made["running"]
+        left = self._left(ledger)
         by_signal = reason if reason.startswith("SIG") else ""
         return Ended(by_signal, left, self._failed, "" if by_signal else reason)
+
+    def _left(self, ledger: Ledger) -> int:
+        try:
+            counts, made = ledger.reports.counts(), ledger.stories.counts()
+        except LedgerTrouble as error:
+            if self._once:
+                raise
+            self._tell(Notice("ledger_trouble", f"{error}; what is left to do is not known", logging.ERROR))
+            return 0  # whoever ends it by a signal ends it whatever is left
+        return counts["queued"] + counts["uploading"] + made["queued"] + made["submitting"] + made["running"]
 
     # --- threads ------------------------------------------------------------------------------------------------------
 
@@ -287,8 +297,9 @@ class Daemon:
 
 
 def _tenure(settings: Settings) -> tenures.Tenure:
-    about = tenures.Daemon(settings.ledger.host or socket.gethostname(), os.getpid(), __version__)
-    return tenures.hold(settings.ledger.place, about, threading.Lock(), threading.Event)
+    ours = settings.ledger
+    about = tenures.Daemon(ours.host or socket.gethostname(), os.getpid(), __version__, ours.lease)
+    return tenures.hold(ours.place, about, threading.Lock(), threading.Event)
 
 
 def _watch(overflowed: Callable[[], None]) -> Watch:

@@ -1,6 +1,8 @@
 """A daemon among others that share its ledger: shows that it is alive, learns which folders it is to watch, sees to
 what those have left who are no more, and hears when there is something to do."""
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,9 +15,15 @@ from layerwatch.notices import Notice, Tell
 if TYPE_CHECKING:
     from layerwatch.ledger.postgres.membership import Membership
 
-ALIVE_S = 2.0
-BURY_S = 5.0
-HEAR_S = 1.0
+ALIVE_S, BURY_S, HEAR_S = 2.0, 5.0, 1.0
+# At most these shares of the time for which a host may be silent.
+ALIVE, BURY = 1 / 10, 1 / 4
+CERTAIN = 1 / 2  # not all of it: what is about to be paid for takes its time, too
+
+
+def uptime_s() -> float:
+    """By a clock that goes on while the machine sleeps: the other hosts do not sleep with it."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Vigil:
@@ -39,25 +47,51 @@ class Vigil:
         self._watches = watches
         self._ring = ring
         self._tell = tell
+        self._lease_s = membership.lease_s
         self._ours: dict[str, str] = {}  # folders that this host watches, and where they are
-        self._alive_at = self._bury_at = 0.0
+        self._buried: set[str] = set()
+        self._alive_at = 0.0
+        self._bury_at = math.inf
+        self._heard_of_at = -math.inf
+
+    def certain(self) -> bool:
+        """Whether nobody can have taken this host for dead. From any thread."""
+        return uptime_s() < self._heard_of_at + self._lease_s * CERTAIN
 
     def step(self, now: float) -> None:
-        """Raises `LedgerTrouble`: then this host watches nothing, as far as the others know."""
+        """`now`: see `uptime_s`. Raises `LedgerTrouble`."""
+        self._show(now)
+        if now >= self._bury_at:
+            self._bury_at = now + min(BURY_S, self._lease_s * BURY)
+            self._bury()
+        if self._hears():
+            self._ring()
+
+    def _show(self, now: float) -> None:
         try:
             self._mind_the_folders()
             if now >= self._alive_at:
                 self._membership.alive(list(self._ours), self._workers())
-                self._alive_at = now + ALIVE_S
-            if now >= self._bury_at:
-                self._bury()
-                self._bury_at = now + BURY_S
-            if self._membership.heard(HEAR_S):
-                self._ring()
+                self._alive_at = now + min(ALIVE_S, self._lease_s * ALIVE)
+                self._heard_of_at = now
+                # Whoever was away has not heard of the others, either, and they may be about to come back.
+                self._bury_at = min(self._bury_at, now + self._lease_s)
         except LedgerTrouble:
-            self._ours = {}
-            self._watches(frozenset())
+            self._cut_off()
             raise
+
+    def _hears(self) -> bool:
+        try:
+            return self._membership.heard(min(HEAR_S, self._lease_s * ALIVE))
+        except LedgerTrouble:
+            self._cut_off()
+            raise
+
+    def _cut_off(self) -> None:
+        """This host watches nothing, as far as the others know, and knows nothing of them."""
+        self._ours = {}
+        self._watches(frozenset())
+        self._alive_at, self._bury_at = 0.0, math.inf
 
     def _mind_the_folders(self) -> None:
         wanted = {folder.name: folder.root for folder in self._folders()}
@@ -67,9 +101,13 @@ class Vigil:
         if ours != self._ours:
             self._ours = ours
             self._watches(frozenset(ours))
+            self._alive_at = 0.0  # others see at once who watches what
 
     def _bury(self) -> None:
-        for name in self._membership.bury():
+        dead = self._membership.bury()
+        for name in [name for instance, name in dead.items() if instance not in self._buried]:
             self._tell(Notice("host_gone", f"host {name} was not heard of for long: others take its work over"))
-        recover(self._ledger, self._tell)
+        self._buried = set(dead)
+        if self._ledger.abandoned.any():  # who asks takes no lock; who recovers holds up all others
+            recover(self._ledger, self._tell)
         self._membership.forget_the_dead()

@@ -10,6 +10,7 @@ import itertools
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Self
 
+from layerwatch.ledger.abandoned import Abandoned
 from layerwatch.ledger.budget import INSUFFICIENT, Held, Limits, day_after
 from layerwatch.ledger.connection import Store
 from layerwatch.ledger.deliveries import Deliveries, Delivery
@@ -34,6 +35,7 @@ from layerwatch.ledger.turning import LostClaim
 
 if TYPE_CHECKING:
     from layerwatch.ledger.postgres.connecting import Pool
+    from layerwatch.ledger.postgres.hosts import HostRow
 
 __all__ = [
     "INSUFFICIENT",
@@ -114,6 +116,7 @@ class Ledger:
         self.stories = Stories(self._store)
         self.outstanding = Outstanding(self._store)
         self.gauges = Gauges(self._store)
+        self.abandoned = Abandoned(self._store)
 
     def new_claim(self) -> str:
         """What nobody has claimed anything with before."""
@@ -126,6 +129,17 @@ class Ledger:
     def copy_to(self, path: str) -> None:
         """Make a ledger of its own at `path`, where no file is yet, with all that is in this one at one instant."""
         self._store.copy_to(path)
+
+    def hosts(self) -> "list[HostRow]":
+        """The daemons that share it, the dead ones that are not forgotten yet included; none where it is on a disk.
+        Raises `LedgerTrouble`."""
+        return self._store.hosts()
+
+    def holder(self) -> int | None:
+        """As `lock.holder` of its place, by the connection that is there."""
+        if not is_url(self.path):
+            return holder(self.path)
+        return next((host.pid for host in self.hosts() if host.alive), None)
 
     def checkpoint_if_due(self) -> None:
         """Fold the write-ahead log into the database when it has grown. For one process and thread alone."""

@@ -3,7 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from layerwatch.ledger.postgres.hosts import HostRow
 
 # Of a ledger that several hosts share each takes only what its own configuration knows.
 OURS = """/*postgres AND coalesce(
@@ -73,6 +76,10 @@ class Store(Protocol):
 
     def copy_to(self, path: str) -> None:
         """Copy all of it, as it is at one instant, to an SQLite ledger that is not there yet."""
+        ...
+
+    def hosts(self) -> "list[HostRow]":
+        """The daemons that share it; none where there is one at a time."""
         ...
 
     def checkpoint_if_due(self) -> None: ...

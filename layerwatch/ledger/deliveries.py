@@ -83,12 +83,14 @@ class Deliveries:
                     (item, job.item_id, iso(now), kept[0], code, plain(detail)),
                 )
 
-    def recover(self) -> None:
-        """At a start: whoever had claimed one is no more."""
+    def recover(self, claim: str | None = None) -> None:
+        """Whoever had claimed one is no more; or, by its `claim`, has given it back."""
         with self._store.write() as connection:
             connection.execute(
                 "UPDATE deliveries SET claim = NULL"  # noqa: S608  ours alone
-                f" WHERE status = 'pending' AND claim IS NOT NULL AND {self._store.left_behind}"
+                " WHERE status = 'pending' AND claim IS NOT NULL"
+                f" AND (claim = ? OR CAST(? AS TEXT) IS NULL AND {self._store.left_behind})",
+                (claim, claim),
             )
 
 

@@ -72,13 +72,13 @@ _NO_TWIN_HAS_BEGUN = """
               WHERE files.hash = due.hash AND files.id <> due.id AND sessions.expires_at > :now)
 """
 _ANY = f"""
-  SELECT id FROM files JOIN (
+  SELECT id FROM (
     SELECT (
       SELECT id FROM files AS due INDEXED BY files_due
       WHERE due.folder = folders.name AND {_CLAIMABLE} AND {_NO_TWIN_HAS_BEGUN}
       ORDER BY next_attempt_at, id LIMIT 1
     ) AS pick FROM folders WHERE state IN ('watching', 'polling') {OURS.format("folders.name")}
-  ) AS picks ON id = pick
+  ) AS picks CROSS JOIN files ON id = pick
   ORDER BY next_attempt_at, id LIMIT 1
 """  # noqa: S608  ours alone
 # What has a session that is still good goes first: behind a long queue it would expire, and what the storage holds of
@@ -89,7 +89,9 @@ _FIRST_BEGUN = f"""
     AND due.folder IN (SELECT name FROM folders WHERE state IN ('watching', 'polling')) {OURS.format("due.folder")}
   ORDER BY due.next_attempt_at, due.id LIMIT 1
 """  # noqa: S608  ours alone
-_FIRST_DUE = f"SELECT id FROM (SELECT coalesce(({_FIRST_BEGUN}), ({_ANY})) AS id) AS first WHERE id IS NOT NULL"  # noqa: S608
+_FIRST_DUE = f"""
+SELECT id FROM (SELECT coalesce(({_FIRST_BEGUN}), ({_ANY})) AS id /*postgres OFFSET 0*/) AS first WHERE id IS NOT NULL
+"""  # noqa: S608  ours alone
 # What was pushed under these numbers, whatever is known of its folder: for whoever waits for it and works by itself.
 _FIRST_PUSHED = f"""
   SELECT due.id FROM pushed CROSS JOIN files AS due ON due.id = pushed.file
@@ -97,11 +99,13 @@ _FIRST_PUSHED = f"""
   ORDER BY due.next_attempt_at, due.id LIMIT 1
 """  # noqa: S608  ours alone
 _CLAIM = """
-UPDATE files SET status = :status, claim = :claim, updated_at = :now WHERE id = ({first})
+UPDATE files SET status = :status, claim = :claim, updated_at = :now
+WHERE id = ({first}) AND +status = 'queued'  -- what has been superseded at this very moment is not
 RETURNING id, folder, path, size, mtime_ns, inode, hash, crc32c, content_type, attempts, bytes_sent, error_code,
   outside, seen_at
 """
-_MINE = "id = ? AND status = 'uploading' AND claim = ?"
+# The plus: of all that are claimed an index would hold those that were, too.
+_MINE = "id = ? AND +status = 'uploading' AND claim = ?"
 _BEGUN_BEFORE = """
 SELECT uri, sessions.file_id, content_type, expires_at, twin.file_id, twin.verified FROM (SELECT 1) AS one
 LEFT JOIN sessions ON sessions.file = ?
@@ -147,6 +151,7 @@ class Files:
         """Write down what was found, all in one commit; what the ledger knows already only gets its identity
         renewed."""
         with self._store.write() as connection:
+            self._store.announce(connection)
             return written(connection, found, now)
 
     # --- upload -------------------------------------------------------------------------------------------------------
@@ -290,7 +295,9 @@ class Files:
     def faulted(self, job: Job, verdict: Verdict, now: float, *, keep_session: bool, detail: str = "") -> None:
         """POSTPONED, FAILED or SUPERSEDED, as `states.judge` decided. Without its session it begins at byte 0 again;
         one that is not tried again by itself keeps none: it is a secret, and dead before anybody looks."""
-        with self._store.write(None) as connection:
+        # What is not due again concerns other rows, too: those of its path.
+        alone = verdict.event is Event.POSTPONED and verdict.code is not Code.CHANGED
+        with self._store.write(None if alone else Lane.ALL) as connection:
             if verdict.code is Code.CHANGED and _seen_again(connection, job):
                 # Touched, or changed and changed back, while it was sent: intake has found this very content again.
                 verdict = replace(verdict, event=Event.POSTPONED, delay_s=0.0)
@@ -326,7 +333,6 @@ class Files:
             ).fetchall()
             for (id_,) in rows:
                 remember(connection, id_, now, Event.RECOVERED, File.QUEUED)
-            self._store.announce(connection)
             return [id_ for (id_,) in rows]
 
     def retry(self, ids: Iterable[int], now: float) -> list[int]:

@@ -87,12 +87,14 @@ class FinishingTable:
             ).rowcount
             _insist(changed, job)
 
-    def recover(self) -> None:
-        """At a start: whoever had claimed one is no more."""
+    def recover(self, claim: str | None = None) -> None:
+        """Whoever had claimed one is no more; or, by its `claim`, has given it back."""
         with self._store.write() as connection:
             connection.execute(
                 "UPDATE files SET claim = NULL"  # noqa: S608  ours alone
-                f" WHERE aftermath = 'pending' AND claim IS NOT NULL AND {self._store.left_behind}"
+                " WHERE aftermath = 'pending' AND claim IS NOT NULL"
+                f" AND (claim = ? OR CAST(? AS TEXT) IS NULL AND {self._store.left_behind})",
+                (claim, claim),
             )
 
 

@@ -108,13 +108,19 @@ class FiringTable:
             if status is Generation.SUBMITTING:
                 _look_again(connection, job.id)
 
+    def unbook(self, job: Firing, due: float, now: float, *, code: str, message: str) -> None:
+        """Nobody knows whether it was booked: the word of that was lost on its way. Nothing was sent: again at
+        `due`."""
+        with self._store.write() as connection:
+            if _is_booked(connection, job):
+                _not_started(connection, job, due, now, code, message)
+            else:
+                _put_off(connection, job, due, job.attempts, code, message)
+
     def put_off(self, job: Firing, due: float, *, attempts: int, code: str, message: str) -> None:
         """Not now, and nothing was sent that costs: again at `due`."""
         with self._store.write() as connection:
-            guard(
-                connection, job.id, Generation.QUEUED, job.claim, claim=None, next_attempt_at=iso(due),
-                attempts=attempts, error_code=code, error=message,
-            )  # fmt: skip
+            _put_off(connection, job, due, attempts, code, message)
 
     # --- what the paid request came to --------------------------------------------------------------------------------
 
@@ -131,13 +137,9 @@ class FiringTable:
             )  # fmt: skip
 
     def not_started(self, job: Firing, due: float, now: float, *, code: str, message: str) -> None:
-        """The answer proves that nothing was started: back to the queue, and what was booked is free again."""
+        """Nothing was started: back to the queue, and what was booked is free again."""
         with self._store.write() as connection:
-            turned(
-                connection, job.id, Generation.SUBMITTING, Turn.NOT_STARTED, now, claim=job.claim, detail=message,
-                error_code=code, error=message, next_attempt_at=iso(due), booked=None, booked_at=None,
-            )  # fmt: skip
-            _look_again(connection, job.id)
+            _not_started(connection, job, due, now, code, message)
 
     def refused(
         self, job: Firing, status: Generation, now: float, *, code: str, message: str, detail: str = ""
@@ -156,16 +158,16 @@ class FiringTable:
 
     # --- at a start, and by people ------------------------------------------------------------------------------------
 
-    def recover(self, now: float) -> list[int]:
-        """Whoever claimed or submitted one is no more. Returns the ids of those that are `unknown` now."""
+    def recover(self, now: float, claim: str | None = None) -> list[int]:
+        """Whoever claimed or submitted one is no more; or, by its `claim`, does not know what became of it. Returns the
+        ids of those that are `unknown` now."""
         message = "layerwatch ended between the request and its answer"
         with self._store.write() as connection:
-            gone = f"(claim IS NULL OR {self._store.left_behind})"
-            connection.execute(
-                f"UPDATE generations SET claim = NULL WHERE status IN ('queued', 'running') AND {gone}"  # noqa: S608
-            )
+            gone = f"(claim = ? OR CAST(? AS TEXT) IS NULL AND (claim IS NULL OR {self._store.left_behind}))"
+            taken = f"status IN ('queued', 'running') AND claim IS NOT NULL AND {gone}"
+            connection.execute(f"UPDATE generations SET claim = NULL WHERE {taken}", (claim, claim))  # noqa: S608
             asked = f"SELECT id FROM generations WHERE status = 'submitting' AND {gone} ORDER BY id"  # noqa: S608  ours alone
-            lost = [id_ for (id_,) in connection.execute(asked)]
+            lost = [id_ for (id_,) in connection.execute(asked, (claim, claim))]
             for id_ in lost:
                 _lose(connection, id_, None, now, message, "interrupted")
         return lost
@@ -222,7 +224,7 @@ class FiringTable:
         done = []
         with self._store.write() as connection:
             for id_ in ids:
-                asked = "SELECT 1 FROM generations WHERE id = ? AND status = ?"
+                asked = "SELECT 1 FROM generations WHERE id = ? AND +status = ?"
                 if connection.execute(asked, (id_, status)).fetchone():
                     turned(connection, id_, status, event, now, detail=detail or None, **columns)
                     done.append(id_)
@@ -238,6 +240,26 @@ def _hold(connection: Connection, job: Firing, status: Generation, held: Held, p
         error=held.message, estimated_price=price, booked=None, booked_at=None,
         next_attempt_at=None if held.until is None else iso(held.until),
     )  # fmt: skip
+
+
+def _put_off(connection: Connection, job: Firing, due: float, attempts: int, code: str, message: str) -> None:
+    guard(
+        connection, job.id, Generation.QUEUED, job.claim, claim=None, next_attempt_at=iso(due), attempts=attempts,
+        error_code=code, error=message,
+    )  # fmt: skip
+
+
+def _is_booked(connection: Connection, job: Firing) -> bool:
+    asked = "SELECT 1 FROM generations WHERE id = ? AND +status = 'submitting' AND claim = ?"
+    return connection.execute(asked, (job.id, job.claim)).fetchone() is not None
+
+
+def _not_started(connection: Connection, job: Firing, due: float, now: float, code: str, message: str) -> None:
+    turned(
+        connection, job.id, Generation.SUBMITTING, Turn.NOT_STARTED, now, claim=job.claim, detail=message,
+        error_code=code, error=message, next_attempt_at=iso(due), booked=None, booked_at=None,
+    )  # fmt: skip
+    _look_again(connection, job.id)
 
 
 def _lose(connection: Connection, id_: int, claim: str | None, now: float, message: str, code: str) -> None:

@@ -90,13 +90,14 @@ def _inserted(connection: Connection, found: Sequence[Version], now: float) -> d
     """Those of which the ledger knows nothing, by path: nearly all, at a first scan. They are written together, since
     asking for each of them would cost as much again."""
     refused = _refused(connection, found)
-    fresh = [item for item in found if to_text(item.path) not in refused]
+    fresh = [item for item in found if item.path not in refused]
     if not fresh:
         return {}
     first = next_found(connection)
     _insert_all(connection, [_values(item, number, now) for number, item in enumerate(fresh, first)])
-    connection.execute(_HISTORY, (iso(now), Event.SEEN.value, _QUEUED, first))
-    rows = connection.execute("SELECT found, id FROM files WHERE found >= ?", (first,)).fetchall()
+    numbers = (first, first + len(fresh) - 1)
+    connection.execute(_HISTORY, (iso(now), Event.SEEN.value, _QUEUED, *numbers))
+    rows = connection.execute("SELECT found, id FROM files WHERE found BETWEEN ? AND ?", numbers).fetchall()
     return {fresh[number - first].path: Recorded(id_, Event.SEEN) for number, id_ in rows}
 
 
@@ -120,7 +121,7 @@ _TOGETHER = 50
 _INSERT_TOGETHER = f"{_INTO} {', '.join([_ROW] * _TOGETHER)} ON CONFLICT DO NOTHING"
 _HISTORY = """
 INSERT INTO history (item, item_id, at, event, status)
-SELECT 'file', id, ?, ?, ? FROM files WHERE found >= ? ORDER BY found
+SELECT 'file', id, ?, ?, ? FROM files WHERE found BETWEEN ? AND ? ORDER BY found
 """
 
 

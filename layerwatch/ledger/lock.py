@@ -6,6 +6,7 @@ import struct
 
 from layerwatch.errors import AnotherInstance, Problem
 from layerwatch.ledger.connecting import insist_on_directory, unusable
+from layerwatch.ledger.store import is_url
 
 
 class Lock:
@@ -36,10 +37,15 @@ class Lock:
         os.close(self._fd)
 
 
-def holder(path: str) -> int | None:
-    """The process that holds the lock of the ledger at `path`; None when nobody does."""
+def holder(place: str) -> int | None:
+    """The process that works on the ledger at `place`; None when none does. Where several can, it is one of them, on
+    whichever host. Raises `UserError` where a server cannot be asked."""
+    if is_url(place):
+        from layerwatch.ledger.postgres.health import worker
+
+        return worker(place)
     try:
-        fd = os.open(f"{path}.lock", os.O_RDONLY | os.O_CLOEXEC)
+        fd = os.open(f"{place}.lock", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:

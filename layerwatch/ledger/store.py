@@ -8,13 +8,16 @@ import uuid
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from layerwatch.errors import LedgerTrouble, Problem, UserError
 from layerwatch.ledger import schema
 from layerwatch.ledger.connecting import SqliteConnection, connect, insist_on_directory, set_up, unusable
 from layerwatch.ledger.connection import Connection, Lane
 from layerwatch.ledger.groupcommit import GroupCommit
+
+if TYPE_CHECKING:
+    from layerwatch.ledger.postgres.hosts import HostRow
 
 WAL_MOST_BYTES = 4 * 1024 * 1024
 # A name that is not UTF-8, in a database whose text must be: this mark, which no path begins with, and the bytes in
@@ -129,6 +132,10 @@ class SqliteStore:
             raise LedgerTrouble(f"the ledger {self.path} cannot be copied to {path}: {error}") from error
         finally:
             copy.close()
+
+    def hosts(self) -> "list[HostRow]":
+        """There is one daemon at a time, and it is told by its lock."""
+        return []
 
     def checkpoint_if_due(self) -> None:
         """Fold the write-ahead log into the database when it has grown. To be called by one process and thread

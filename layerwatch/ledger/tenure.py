@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """Who begins to work: the host's `name`, the process, and the version of layerwatch."""
+    """Who begins to work: the host's `name`, the process, the version of layerwatch, and for how many seconds others
+    wait for word of it before they take over what it has in hand."""
 
     name: str
     pid: int
     version: str
+    lease_s: float
 
 
 class Tenure(Protocol):

@@ -57,7 +57,7 @@ def guard(connection: Connection, id_: int, status: Generation, held_by: str | N
     """Set columns of a generation that is still as it was claimed."""
     changed = connection.execute(
         f"UPDATE generations SET {', '.join(f'{name} = ?' for name in columns)}"  # noqa: S608  ours alone
-        " WHERE id = ? AND status = ? AND (claim = ? OR CAST(? AS TEXT) IS NULL)",
+        " WHERE id = ? AND +status = ? AND (claim = ? OR CAST(? AS TEXT) IS NULL)",
         (*map(_bindable, columns.values()), id_, status, held_by, held_by),
     ).rowcount
     if changed != 1:

@@ -26,13 +26,18 @@ def tell(notice: Notice) -> None:
 
 
 def set_up(
-    style: str = "auto", *, verbose: bool = False, stream: TextIO | None = None, handler: logging.Handler | None = None
+    style: str = "auto",
+    *,
+    verbose: bool = False,
+    stream: TextIO | None = None,
+    handler: logging.Handler | None = None,
+    host: str | None = None,
 ) -> None:
     """Send all logging of this process to `stream` (stderr), or to `handler`, which has a formatter of its own.
 
-    `style`: human, json, or auto, which asks the stream.
+    `style`: human, json, or auto, which asks the stream. `host`: which of several this one is, told in JSON lines.
     """
-    target = handler or _on(stream or sys.stderr, style)
+    target = handler or _on(stream or sys.stderr, style, host)
     logging.captureWarnings(True)
     logging.basicConfig(level=logging.WARNING, handlers=[Bounded(target)], force=True)
     _log.setLevel(logging.DEBUG if verbose else logging.INFO)
@@ -40,9 +45,9 @@ def set_up(
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
-def _on(stream: TextIO, style: str) -> logging.Handler:
+def _on(stream: TextIO, style: str, host: str | None) -> logging.Handler:
     human = style == "human" or (style == "auto" and stream.isatty())
-    formatter = HumanFormatter() if human else JsonFormatter()
+    formatter = HumanFormatter() if human else JsonFormatter(host)
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JournalFormatter(formatter) if _is_journal(stream) else formatter)
     return handler

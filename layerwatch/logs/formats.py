@@ -26,13 +26,19 @@ class HumanFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line: at, level, event, message, and the event's own facts."""
+    """One JSON object a line: at, level, event, message, the event's own facts, and which host says so, if several
+    do."""
+
+    def __init__(self, host: str | None = None) -> None:
+        super().__init__()
+        self._who = {} if host is None else {"host": host}
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
             **getattr(record, "facts", {}),
             "at": iso(record.created),
             "level": record.levelname.lower(),
+            **self._who,
             "event": getattr(record, "event", record.name),
             "message": super().format(record),
         }

@@ -12,6 +12,7 @@ from layerwatch.api import Layer
 from layerwatch.config import Settings
 from layerwatch.errors import JobError, Problem, UserError
 from layerwatch.ledger import Ledger
+from layerwatch.ledger.store import is_url
 from layerwatch.precheck import check_rules
 from layerwatch.preview.arrivals import Arrivals
 from layerwatch.preview.firings import Firings
@@ -41,8 +42,8 @@ def preview(
     _check_rules(settings, prices)
     with tempfile.TemporaryDirectory(prefix="layerwatch-plan-") as home:
         path = os.path.join(home, "ledger.db")
-        if _is_there(settings.ledger.path):
-            with Ledger(settings.ledger.path, create=False) as ledger:
+        if _is_there(settings.ledger.place):
+            with Ledger(settings.ledger.place, create=False) as ledger:
                 ledger.copy_to(path)
         with Ledger(path, durable=False) as copy:
             return _rehearse(Stage(settings, copy, prices, wall, progress), runs=runs)
@@ -64,15 +65,19 @@ def _check_rules(settings: Settings, prices: Prices) -> None:
         raise UserError(*errors)
 
 
-def _is_there(path: str) -> bool:
+def _is_there(place: str) -> bool:
     """Whether there is a ledger. One that cannot be looked at must not be taken for an empty one."""
+    if is_url(place):
+        from layerwatch.ledger.postgres.health import examine
+
+        return examine(place).version > 0
     try:
-        os.stat(path)
+        os.stat(place)
     except FileNotFoundError:
         return False
     except OSError as error:
         reason = f"the ledger cannot be looked at: {(error.strerror or str(error)).lower()} (uid {os.geteuid()})"
-        raise UserError(Problem(path, reason, "run it as the user that layerwatch runs as")) from None
+        raise UserError(Problem(place, reason, "run it as the user that layerwatch runs as")) from None
     return True
 
 

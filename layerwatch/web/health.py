@@ -125,7 +125,7 @@ def _token(sight: Sight) -> Iterator[Reason]:
 def _ledger(sight: Sight, ledger: Ledger | None) -> Iterator[Reason]:
     """One reason at the most that it cannot be written: the first explains the others."""
     overdue: list[Reason] = []
-    trouble = why_unwritable(sight.settings().ledger.path, sight.ledger_trouble())
+    trouble = why_unwritable(sight.settings().ledger.place, sight.ledger_trouble())
     try:
         if ledger:
             overdue += _waiting(sight, ledger)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import accumulate
 from math import isinf
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import choose_encoder
@@ -25,6 +26,9 @@ from layerwatch.web import health
 from layerwatch.web.answer import Answer
 from layerwatch.web.families import PREFIX, counter, counters, gauge, gauges
 from layerwatch.web.sight import Sight
+
+if TYPE_CHECKING:
+    from layerwatch.ledger.postgres.hosts import HostRow
 
 _REASONS = (*map(str, Code), OTHER)
 
@@ -50,7 +54,8 @@ class _Metrics(Collector):
         for part in (_daemon(self.sight), _uploads(now), _troubles(now), _flights(self.sight), _folders(self.sight)):
             yield from part
         yield gauge("healthy", "Whether /healthz finds nothing wrong.", not health.reasons(self.sight, self.ledger))
-        yield from _disk(self.sight.settings().ledger.path)
+        if self.sight.settings().ledger.url is None:
+            yield from _disk(self.sight.settings().ledger.path)
         told = self._of_the_ledger()
         yield gauge("ledger_readable", "Whether the ledger could be asked for this answer.", bool(told))
         yield from told
@@ -60,7 +65,7 @@ class _Metrics(Collector):
         if self.ledger is None:
             return []
         try:
-            return [*_counts(self.sight, self.ledger), *_units(self.sight, self.ledger)]
+            return [*_counts(self.sight, self.ledger), *_units(self.sight, self.ledger), *_hosts(self.ledger.hosts())]
         except LedgerTrouble:
             return []
 
@@ -175,6 +180,21 @@ def _units(sight: Sight, ledger: Ledger) -> Iterator[Metric]:
     yield gauge("creative_units_booked_today", text, booked)
     if settings.budget.daily is not None:
         yield gauge("creative_units_daily_limit", "What the budget allows for a day.", settings.budget.daily)
+
+
+def _hosts(hosts: "list[HostRow]") -> Iterator[Metric]:
+    """Those that share the ledger; of several daemons with one name, the one heard of last."""
+    if not hosts:
+        return
+    latest = {host.name: host for host in sorted(hosts, key=lambda host: host.seen_at)}
+    about = (((host.name, host.version), float(host.alive)) for host in latest.values())
+    text = "The daemons that share the ledger: 1 for one that is alive, 0 for one that was not heard of for too long."
+    yield gauges("host_info", text, ("host", "version"), about)
+    seen = (((name,), seconds(host.seen_at)) for name, host in latest.items())
+    text = "When the daemon was last heard of, by the clock of the database's server, in seconds since 1970."
+    yield gauges("host_last_seen_timestamp_seconds", text, ("host",), seen)
+    uploading = (((name,), float(host.uploading)) for name, host in latest.items())
+    yield gauges("host_uploading_files", "Files that the daemon is uploading now.", ("host",), uploading)
 
 
 def _today(now: float) -> str:

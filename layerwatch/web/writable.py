@@ -1,16 +1,22 @@
-"""Can the ledger be written? By its permissions and its disk; nothing is opened, let alone written: it is asked every
-few seconds, while the daemon works on it."""
+"""Can the ledger be written? By its permissions and its disk, if it is on one; nothing is opened, let alone written: it
+is asked every few seconds, while the daemon works on it."""
 
 import os
 
+from layerwatch.ledger.store import is_url
 from layerwatch.notices import size_text
 
 LEAST_FREE_BYTES = 16 * 1024 * 1024
 SEE_THE_REASON = "see the reason; `layerwatch check` looks closer"
 
 
-def why_unwritable(path: str, trouble: str) -> tuple[str, str] | None:
+def why_unwritable(place: str, trouble: str) -> tuple[str, str] | None:
     """Why the ledger cannot be written, and what to do; by its permissions, its disk, and its last answer."""
+    answered = (trouble, SEE_THE_REASON) if trouble else None
+    return answered if is_url(place) else _why_not(place) or answered
+
+
+def _why_not(path: str) -> tuple[str, str] | None:
     directory = os.path.dirname(os.path.realpath(path))
     user = f"uid {os.geteuid()}"
     if not os.access(directory, os.W_OK | os.X_OK):
@@ -22,7 +28,7 @@ def why_unwritable(path: str, trouble: str) -> tuple[str, str] | None:
         return f"the ledger {path} is gone", "stop layerwatch, put the ledger back, or a copy of it, then start again"
     if not os.access(path, os.R_OK | os.W_OK):
         return f"{user} may not read and write the ledger {path}", f"give it to the user that has {user}"
-    return _why_disk(directory) or ((trouble, SEE_THE_REASON) if trouble else None)
+    return _why_disk(directory)
 
 
 def _why_disk(directory: str) -> tuple[str, str] | None:

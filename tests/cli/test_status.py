@@ -64,9 +64,9 @@ def test_json_has_all_of_it_under_the_ledgers_names(place: Place, ledger: Ledger
     waiting = place.waits(ledger, "cut" + HOSTILE)
     told = place.told("status")
     assert told.keys() == {
-        "at", "daemon", "hold", "free_bytes", "clock", "counts", "folders", "in_flight", "oldest_queued", "candidates",
-        "troubled", "failed", "generations", "waiting", "blocked", "unknown", "running", "failed_generations",
-        "spend_today", "deliveries",
+        "at", "daemon", "hosts", "hold", "free_bytes", "clock", "counts", "folders", "in_flight", "oldest_queued",
+        "candidates", "troubled", "failed", "generations", "waiting", "blocked", "unknown", "running",
+        "failed_generations", "spend_today", "deliveries",
     }  # fmt: skip
     assert told["daemon"] == {"running": False, "pid": None, "version": None, "once": None}
     assert told["counts"] == {"queued": 1, "uploading": 1, "uploaded": 0, "failed": 0, "skipped": 0}

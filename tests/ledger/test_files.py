@@ -1,13 +1,15 @@
 """What is found is recorded once, and what becomes of it is written down whole."""
 
 import os
+import random
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from layerwatch.errors import Code, Final, NewUrl, Superseded
-from layerwatch.ledger import Ledger, Recorded, Session
+from layerwatch.ledger import Ledger, Recorded, Refusal, Session, Version
 from layerwatch.source import Identity
 from layerwatch.states import Event
 
@@ -126,6 +128,42 @@ def test_all_that_is_recorded_together_is_written_or_nothing(ledger: Ledger, pat
     with pytest.raises(AttributeError):
         record(ledger, version(), refusal("/drop/b.png"), "no finding")  # type: ignore[arg-type]
     assert everything(path) == before
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_recorded_together_is_as_if_it_came_one_by_one(place: Callable[[], str], seed: int) -> None:
+    before, together = _mixture(seed, 40, 30), _mixture(seed + 100, 150, 400 if seed % 2 else 40)
+    outcomes = []
+    for batches in ([[item] for item in together], [together]):
+        with Ledger(place(), durable=False) as ledger:
+            for item in before:
+                record(ledger, item)
+            recorded = [row.event for batch in batches for row in record(ledger, *batch, now=T0 + 9)]
+            outcomes.append((recorded, _all_rows(ledger)))
+    assert outcomes[0] == outcomes[1]
+
+
+def _mixture(seed: int, count: int, paths: int) -> list[Version | Refusal]:
+    """Versions, known and new, and refusals, of that many paths."""
+    choice = random.Random(seed)
+
+    def one() -> Version | Refusal:
+        path = f"/drop/{choice.randrange(paths)}.png"
+        if choice.random() < 0.2:
+            return refusal(path, size=choice.randrange(2))
+        return version(path, bytes(choice.randrange(3)), mtime_ns=choice.randrange(3))
+
+    return [one() for _ in range(count)]
+
+
+def _all_rows(ledger: Ledger) -> list[tuple[object, ...]]:
+    """All that is known of each file, but for its number; of `found` what it is for: which version is the newest."""
+    files = ledger._store.rows(
+        "SELECT path, coalesce(hash, '-') AS version, id, status, error_code, size, mtime_ns, next_attempt_at,"
+        " created_at, updated_at, seen_at, (SELECT count(*) FROM files AS newer WHERE newer.path = files.path"
+        " AND newer.found > files.found) FROM files ORDER BY 1, 2"
+    )
+    return [(*row[:2], *row[3:], *events(ledger, row[2])) for row in files]
 
 
 def test_threads_that_record_the_same_at_once_wait_for_each_other_and_write_it_once(ledger: Ledger, path: str) -> None:

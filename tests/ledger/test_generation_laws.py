@@ -599,7 +599,7 @@ EXAMPLES, BURSTS = {"sqlite": 40, "postgresql": 8}, {"sqlite": 25, "postgresql":
 
 def test_the_laws_of_generations(engine: str, place: Callable[[], str]) -> None:
     laws = settings(max_examples=EXAMPLES[engine], stateful_step_count=30, deadline=None)
-    run_state_machine_as_test(lambda: GenerationLaws(place()), settings=laws)
+    run_state_machine_as_test(lambda: GenerationLaws(place()), settings=laws)  # type: ignore[arg-type]
 
 
 def test_of_all_that_come_at_once_exactly_a_burst_is_fired(engine: str, place: Callable[[], str]) -> None:

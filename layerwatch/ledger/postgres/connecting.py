@@ -16,6 +16,7 @@ SCHEMA = "layerwatch"
 FOLDERS_SEPARATOR = "\x01"  # in the setting by which statements know the folders that are configured here
 MOST = 12  # connections of one daemon: its threads mostly wait for others than the database
 PATIENCE_S = 10
+RECONNECT_S = 2.0
 # A host that was stopped in the middle of a transaction must not hold up the others; one that lost its network must
 # not believe for long that it still has the database.
 _SETTINGS = {
@@ -95,6 +96,9 @@ class Pool:
             min_size=1,
             max_size=most,
             timeout=PATIENCE_S,
+            # With every failure it waits twice as long before it tries again, unless it gives up: then the next one
+            # who wants a connection makes it try at once.
+            reconnect_timeout=RECONNECT_S,
             open=True,
             name="ledger",
         )

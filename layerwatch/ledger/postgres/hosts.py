@@ -1,8 +1,8 @@
 """The daemons that share a ledger: who is there, who is no more, and who watches which folder.
 
-A daemon shows every few seconds that it is alive, by the clock of the server. Whoever was not heard of for `LEASE_S` is
-taken for dead: what it had claimed is somebody else's to claim. It may yet wake up, having been stopped, or cut off;
-then its claims are not its own any more, and every guarded statement of the ledger tells it so.
+A daemon shows every few seconds that it is alive, by the clock of the server. Whoever was not heard of for as long as
+its own lease is taken for dead: what it had claimed is somebody else's to claim. It may yet wake up, having been
+stopped, or cut off; then its claims are not its own any more, and every guarded statement of the ledger tells it so.
 
 procrastinate was weighed against this: its jobs are finished by their number alone, so that a worker that was stopped
 for minutes overwrites what its successor did; its own states would have to be kept in step with ours; and what it
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 from layerwatch.ledger.postgres.connecting import Raw
 
-LEASE_S = 20.0  # for which a daemon may be silent
 CHANNEL = "layerwatch"
+SILENT = "seen_at < clock_timestamp() - make_interval(secs => lease_s)"  # for longer than it may be
+LONG_SILENT = "seen_at < clock_timestamp() - make_interval(secs => 3 * lease_s)"
 # Whether who holds a `claim` is no more.
-LEFT_BEHIND = f"""NOT EXISTS (SELECT 1 FROM hosts WHERE instance = split_part(claim, '/', 1)
-  AND seen_at > clock_timestamp() - interval '{LEASE_S} s')"""  # noqa: S608  ours alone
+LEFT_BEHIND = f"NOT EXISTS (SELECT 1 FROM hosts WHERE instance = split_part(claim, '/', 1) AND NOT {SILENT})"  # noqa: S608
 TABLE = """
 CREATE TABLE hosts (                 -- daemons, each time that one was started; times are the server's
   instance TEXT PRIMARY KEY,         -- its claims begin with it
@@ -28,6 +28,9 @@ CREATE TABLE hosts (                 -- daemons, each time that one was started;
   backend BIGINT NOT NULL,           -- the server's process that holds its locks
   watches TEXT NOT NULL DEFAULT '[]',  -- JSON: the folders
   workers BIGINT NOT NULL DEFAULT 0,
+  lease_s DOUBLE PRECISION NOT NULL, -- for which it may be silent
+  hold_message TEXT,                 -- what the API said when it asked this one to wait
+  hold_until TIMESTAMPTZ,
   started_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp(),
   seen_at TIMESTAMPTZ NOT NULL DEFAULT clock_timestamp()
 )
@@ -46,11 +49,12 @@ class HostRow:
     uploading: int
     started_at: str
     seen_at: str
+    lease_s: float
     silent_s: float
 
     @property
     def alive(self) -> bool:
-        return self.silent_s < LEASE_S
+        return self.silent_s < self.lease_s
 
 
 _HOSTS = """
@@ -58,7 +62,7 @@ SELECT name, pid, version, watches, workers,
   (SELECT count(*) FROM files WHERE status = 'uploading' AND claim LIKE instance || '/%%'),
   to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
   to_char(seen_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
-  extract(epoch FROM clock_timestamp() - seen_at)::float8
+  lease_s, extract(epoch FROM clock_timestamp() - seen_at)::float8
 FROM hosts ORDER BY name, started_at
 """
 

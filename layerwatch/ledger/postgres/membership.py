@@ -11,16 +11,28 @@ import psycopg
 from layerwatch.errors import LedgerTrouble
 from layerwatch.ledger import Ledger
 from layerwatch.ledger.postgres.connecting import FAULTS, Pool, Raw, connect, lock_key, told
-from layerwatch.ledger.postgres.hosts import CHANNEL, LEASE_S
+from layerwatch.ledger.postgres.hosts import CHANNEL, LONG_SILENT, SILENT
 from layerwatch.ledger.tenure import Daemon
 
 _CLASS = 0x4C58  # of the advisory locks of those who watch
 _SEEN = """
-INSERT INTO hosts (instance, name, pid, version, backend, watches, workers)
-VALUES (%s, %s, %s, %s, pg_backend_pid(), %s, %s)
+INSERT INTO hosts (instance, name, pid, version, lease_s, backend, watches, workers)
+VALUES (%s, %s, %s, %s, %s, pg_backend_pid(), %s, %s)
 ON CONFLICT (instance) DO UPDATE SET backend = excluded.backend, watches = excluded.watches,
   workers = excluded.workers, seen_at = excluded.seen_at
 """
+_HOLD = """
+UPDATE hosts SET hold_message = %s, hold_until = clock_timestamp() + make_interval(secs => %s) WHERE instance = %s
+"""
+_HELD = """
+SELECT hold_message, extract(epoch FROM hold_until - clock_timestamp())::float8 FROM hosts
+WHERE hold_until > clock_timestamp() AND instance <> %s ORDER BY hold_until DESC LIMIT 1
+"""
+# Of the connection by which it was heard of last: the number of its process may be somebody else's by now.
+_CUT = f"""
+SELECT pg_terminate_backend(backend::int) FROM hosts JOIN pg_stat_activity AS served ON served.pid = backend
+WHERE {SILENT} AND backend_start < seen_at AND application_name = 'layerwatch' AND backend <> pg_backend_pid()
+"""  # noqa: S608  ours alone
 
 
 class Membership:
@@ -29,7 +41,8 @@ class Membership:
 
     def __init__(self, url: str, instance: str, daemon: Daemon) -> None:
         self._url = url
-        self._about = (instance, daemon.name, daemon.pid, daemon.version)
+        self.lease_s = daemon.lease_s
+        self._about = (instance, daemon.name, daemon.pid, daemon.version, daemon.lease_s)
         self._raw: Raw | None = None
         self._held: set[str] = set()
 
@@ -37,6 +50,22 @@ class Membership:
         """Show that it is; to be called every few seconds."""
         try:
             self._connection().execute(_SEEN, (*self._about, json.dumps(sorted(watches)), workers))
+        except FAULTS as error:
+            raise self._lost(error) from error
+
+    def holds(self, message: str, for_s: float) -> None:
+        """The API has asked this one to wait: so do all the others."""
+        try:
+            connection = self._connection()
+            connection.execute(_HOLD, (message, for_s, *self._about[:1]))
+            connection.execute("SELECT pg_notify(%s, '')", (CHANNEL,))
+        except FAULTS as error:
+            raise self._lost(error) from error
+
+    def held(self) -> tuple[str, float] | None:
+        """What another one was told, and for how many seconds it still counts; None where none was."""
+        try:
+            return self._connection().execute(_HELD, self._about[:1]).fetchone()
         except FAULTS as error:
             raise self._lost(error) from error
 
@@ -61,29 +90,21 @@ class Membership:
             except FAULTS as error:
                 raise self._lost(error) from error
 
-    def bury(self) -> list[str]:
-        """Those that were not heard of for `LEASE_S`: what they hold is let go. Returns their names. Their claims are
-        recovered by whoever asks for that, before they are `forgotten`."""
-        asked = f"SELECT name, backend FROM hosts WHERE seen_at < clock_timestamp() - interval '{LEASE_S} s'"  # noqa: S608
+    def bury(self) -> dict[str, str]:
+        """Those that were not heard of for longer than they may be: the folders that they watch are anybody's. Returns
+        their names by instance. Their claims are recovered by whoever asks for that."""
         try:
             connection = self._connection()
-            dead = connection.execute(asked).fetchall()
-            for _, backend in dead:
-                connection.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND pid <> pg_backend_pid()"
-                    " AND application_name = 'layerwatch'",
-                    (backend,),
-                )
+            connection.execute(_CUT)
+            dead = connection.execute(f"SELECT instance, name FROM hosts WHERE {SILENT}").fetchall()  # noqa: S608  ours
         except FAULTS as error:
             raise self._lost(error) from error
-        return [str(name) for name, _ in dead]
+        return dict(dead)
 
     def forget_the_dead(self) -> None:
-        """Nothing is claimed by them any more."""
+        """Those who look at the hosts have had time to see them; what they claimed is nobody's with or without."""
         try:
-            self._connection().execute(
-                f"DELETE FROM hosts WHERE seen_at < clock_timestamp() - interval '{3 * LEASE_S} s'"  # noqa: S608  ours
-            )
+            self._connection().execute(f"DELETE FROM hosts WHERE {LONG_SILENT}")  # noqa: S608  ours alone
         except FAULTS as error:
             raise self._lost(error) from error
 

@@ -12,11 +12,14 @@ from layerwatch.ledger import schema
 from layerwatch.ledger.connection import Connection, Lane
 from layerwatch.ledger.postgres import dialect
 from layerwatch.ledger.postgres.connecting import FAULTS, Connections, One, Raw, lock_key, told, unusable
-from layerwatch.ledger.postgres.hosts import CHANNEL, LEFT_BEHIND
+from layerwatch.ledger.postgres.copying import copy
+from layerwatch.ledger.postgres.hosts import CHANNEL, LEFT_BEHIND, HostRow, hosts
 from layerwatch.ledger.postgres.tables import migrate, version
 
 _Values = Sequence[object] | Mapping[str, object]
 _CLASS = 0x4C57  # of the advisory locks of those who write
+# By statistics of a minute ago, when hardly any file was queued, the whole queue would be sorted to take the first.
+_FIRST_BY_AN_INDEX = ", set_config('enable_sort', 'off', true)"
 
 
 class Session:
@@ -41,7 +44,8 @@ class Session:
     def take(self, lane: Lane | None) -> None:
         """Wait until the lane is free; it is one's own to the end of the transaction."""
         if lane is not None:
-            self._raw.execute("SELECT pg_advisory_xact_lock(%s, %s)", (_CLASS, lock_key(lane)))
+            asked = "SELECT pg_advisory_xact_lock(%s, %s)" + (_FIRST_BY_AN_INDEX if lane is Lane.CLAIMS else "")
+            self._raw.execute(asked, (_CLASS, lock_key(lane)))
 
 
 class PostgresStore:
@@ -55,6 +59,8 @@ class PostgresStore:
         self._open: Session | None = None
         self.claimant = f"{self._connections.instance}/{uuid.uuid4().hex[:12]}"
         self.left_behind = LEFT_BEHIND
+        if shared:
+            return  # it was there when the daemon began; that it cannot be reached just now ends no thread
         try:
             with self._connections.lend() as raw:
                 self._insist_on_ledger(raw, create=create)
@@ -86,7 +92,19 @@ class PostgresStore:
         connection.execute("SELECT pg_notify(?, '')", (CHANNEL,))
 
     def copy_to(self, path: str) -> None:
-        raise NotImplementedError
+        """All of it, as it is at one instant, to an SQLite ledger. Raises `LedgerTrouble`."""
+        try:
+            with self._connections.lend() as raw:
+                copy(raw, path)
+        except FAULTS as error:
+            raise LedgerTrouble(told(self.path, "copied", error)) from error
+
+    def hosts(self) -> list[HostRow]:
+        try:
+            with self._connections.lend() as raw:
+                return hosts(raw)
+        except FAULTS as error:
+            raise LedgerTrouble(told(self.path, "read", error)) from error
 
     def checkpoint_if_due(self) -> None:
         """The server sees to that."""
@@ -94,10 +112,20 @@ class PostgresStore:
     def rows(self, sql: str, *values: object, **named: object) -> list[tuple[Any, ...]]:
         """What a question answers, all of it. Raises `LedgerTrouble`."""
         try:
-            with self._connections.lend() as raw:
-                return Session(raw).execute(sql, named or values).fetchall()
+            return self._asked(sql, named or values)
         except FAULTS as error:
             raise LedgerTrouble(told(self.path, "read", error)) from error
+
+    def _asked(self, sql: str, values: _Values) -> list[tuple[Any, ...]]:
+        with self._connections.lend() as raw:
+            try:
+                return Session(raw).execute(sql, values).fetchall()
+            except FAULTS:
+                if not raw.closed:
+                    raise
+        # It was lost while nobody used it. Asked again: that changes nothing.
+        with self._connections.lend() as raw:
+            return Session(raw).execute(sql, values).fetchall()
 
     def row(self, sql: str, *values: object) -> tuple[Any, ...] | None:
         """The first row of it, if there is one."""

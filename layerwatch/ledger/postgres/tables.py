@@ -6,6 +6,7 @@ from layerwatch.ledger.postgres.connecting import SCHEMA, Raw
 from layerwatch.ledger.postgres.hosts import TABLE
 
 _LOCK = 0x4C574D  # of those who migrate
+_IS_THERE = "SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = %s AND tablename = 'ledger'"
 _HERE_ALONE = """
 -- Uploads of the same bytes take turns: here two hosts could take two files at the same moment.
 DROP INDEX files_in_flight;
@@ -15,7 +16,9 @@ CREATE UNIQUE INDEX files_in_flight ON files (hash) WHERE status = 'uploading';
 
 def version(raw: Raw) -> int:
     """How many steps this ledger has behind it; 0 is a database without one."""
-    if raw.execute("SELECT to_regclass(%s)", (f"{SCHEMA}.ledger",)).fetchone() == (None,):
+    # Not by `to_regclass`: that goes by what its connection has looked up before, and does not see a ledger that was
+    # made while it waited for its turn to make one.
+    if raw.execute(_IS_THERE, (SCHEMA,)).fetchone() is None:
         return 0
     ((number,),) = raw.execute("SELECT version FROM ledger")
     return int(number)

@@ -1,0 +1,112 @@
+"""Real layerwatch processes on a ledger that is a PostgreSQL database, one host alone: runs, pushes, what it shows."""
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from layerwatch.samples import sample
+from layerwatch.sandbox import Sandbox
+
+from ..api.servers import unused_port
+from .conftest import Site, until
+
+
+class Hosted(Site):
+    """A site whose ledger is in a database."""
+
+    def __init__(self, home: Path, sandbox: Sandbox, url: str) -> None:
+        self.url = url
+        super().__init__(home, sandbox)
+
+    def configure(self, *, folder: str = 'settle = "300ms"', upload: str = "", more: str = "") -> None:
+        super().configure(folder=folder, upload=upload, more=more)
+        own = f'url = "{self.url}"\nhost = "render-1"'
+        self.config.write_text(self.config.read_text().replace(f'path = "{self.ledger}"', own))
+
+    def ask(self, question: str) -> list[dict[str, Any]]:
+        with closing(psycopg.connect(self.url, options="-c search_path=layerwatch")) as connection:
+            cursor = connection.execute(question)
+            assert cursor.description
+            names = [column.name for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor]
+
+    @property
+    def password(self) -> str:
+        return urlsplit(self.url).password or ""
+
+
+@pytest.fixture
+def hosted(tmp_path: Path, sandbox: Sandbox, database: str) -> Iterator[Hosted]:
+    place = Hosted(tmp_path, sandbox, database)
+    yield place
+    for process in place.processes:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def test_once_uploads_all_and_ends_and_its_log_says_which_host(hosted: Hosted) -> None:
+    for seed in (1, 2):
+        (hosted.drop / f"{seed}.png").write_bytes(sample("png", seed))
+    done = hosted.once("--log", "json")
+    assert done.returncode == 0, done.stderr
+    assert hosted.statuses() == {"uploaded": 2}
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert {line["host"] for line in lines} == {"render-1"}
+    assert hosted.password not in done.stdout + done.stderr
+    assert hosted.ask("SELECT * FROM hosts") == []
+
+
+def test_who_pushes_and_waits_does_the_work_where_nobody_else_does(hosted: Hosted) -> None:
+    outside = hosted.home / "outside.png"
+    outside.write_bytes(sample("png", 1))
+    (hosted.drop / "left.png").write_bytes(sample("png", 9))
+    done = hosted.call("push", "--wait", str(outside))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{outside}\t")
+    assert hosted.statuses() == {"uploaded": 1}
+    assert hosted.ask("SELECT * FROM hosts") == []
+
+
+def test_a_daemon_takes_what_is_pushed_and_shows_itself(hosted: Hosted) -> None:
+    port = unused_port()
+    hosted.configure(more=f'[http]\nlisten = "127.0.0.1:{port}"')
+    daemon = hosted.start()
+    until(lambda: json.loads(hosted.call("status", "--json").stdout or "{}").get("hosts"), "the host is there")
+    outside = hosted.home / "outside.png"
+    outside.write_bytes(sample("png", 1))
+    assert hosted.call("push", "--wait", str(outside)).stdout.startswith(f"{outside}\t")
+    until(lambda: "watches drop" in hosted.call("status").stdout, "it watches its folder")
+    page = {path: read(port, path) for path in ("/", "/metrics", "/healthz")}
+    assert 'layerwatch_host_info{host="render-1",version="' in page["/metrics"]
+    assert 'layerwatch_host_last_seen_timestamp_seconds{host="render-1"} ' in page["/metrics"]
+    assert "layerwatch_ledger_readable 1.0" in page["/metrics"]
+    assert "ledger_free_bytes" not in page["/metrics"]
+    assert json.loads(page["/healthz"])["healthy"]
+    found = json.loads(hosted.call("check", "--json").stdout)
+    assert found["daemon"]["pid"] == daemon.pid
+    assert [each["level"] for each in found["findings"] if each["area"] in ("ledger", "daemon")] == ["ok"] * 4
+    assert hosted.end(daemon) == 0
+    assert hosted.password not in hosted.said() + "".join(page.values())
+    assert hosted.ask("SELECT * FROM hosts") == []
+
+
+def test_a_run_that_ends_by_itself_leaves_a_folder_to_the_host_that_watches_it(hosted: Hosted) -> None:
+    daemon = hosted.start()
+    until(lambda: "watches drop" in hosted.call("status").stdout, "it watches its folder")
+    done = hosted.once(LAYERWATCH_LEDGER__HOST="render-2")
+    assert done.returncode == 0, done.stderr
+    assert hosted.end(daemon) == 0
+
+
+def read(port: int, path: str) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
+        body: bytes = answer.read()
+    return body.decode()
