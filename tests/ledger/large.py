@@ -43,7 +43,8 @@ SELECT folder, '{RULE}', 'inference', s, path, CASE WHEN s <> 'waiting' THEN enc
   'model', CASE WHEN s IN ('running', 'complete') THEN format('r%s', id) END, CASE s WHEN 'blocked' THEN 'burst' END,
   CASE s WHEN 'complete' THEN '[]' END, CASE s WHEN 'complete' THEN 1 END,
   CASE WHEN s IN ('running', 'complete') THEN 1 END, CASE WHEN s IN ('running', 'complete') THEN at END,
-  CASE WHEN s IN ('queued', 'running') THEN created_at END, CASE WHEN s IN ('waiting', 'running') THEN '{iso(T0 + 3600)}' END,
+  CASE WHEN s IN ('queued', 'running') THEN created_at END,
+  CASE WHEN s IN ('waiting', 'running') THEN '{iso(T0 + 3600)}' END,
   at, created_at, at
 FROM (SELECT *, to_char(timestamp '2025-01-01' + id * interval '10 min', 'YYYY-MM-DD"T"HH24:MI:SS.000000Z') AS at,
   coalesce((ARRAY['queued', 'running', 'waiting', 'blocked', 'failed', 'cancelled', 'unknown'])[id % 200 - 9],
