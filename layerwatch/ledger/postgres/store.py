@@ -18,8 +18,9 @@ from layerwatch.ledger.postgres.tables import migrate, version
 
 _Values = Sequence[object] | Mapping[str, object]
 _CLASS = 0x4C57  # of the advisory locks of those who write
-# By statistics of a minute ago, when hardly any file was queued, the whole queue would be sorted to take the first.
-_FIRST_BY_AN_INDEX = ", set_config('enable_sort', 'off', true)"
+# What is known of the tables is from a minute ago: had hardly any file been queued then, the whole queue would be
+# sorted for each that is taken. To the end of the transaction.
+_BY_AN_INDEX = ", set_config('enable_sort', 'off', true)"
 
 
 class Session:
@@ -44,7 +45,7 @@ class Session:
     def take(self, lane: Lane | None) -> None:
         """Wait until the lane is free; it is one's own to the end of the transaction."""
         if lane is not None:
-            asked = "SELECT pg_advisory_xact_lock(%s, %s)" + (_FIRST_BY_AN_INDEX if lane is Lane.CLAIMS else "")
+            asked = "SELECT pg_advisory_xact_lock(%s, %s)" + (_BY_AN_INDEX if lane is Lane.CLAIMS else "")
             self._raw.execute(asked, (_CLASS, lock_key(lane)))
 
 

@@ -11,6 +11,8 @@ _HERE_ALONE = """
 -- Uploads of the same bytes take turns: here two hosts could take two files at the same moment.
 DROP INDEX files_in_flight;
 CREATE UNIQUE INDEX files_in_flight ON files (hash) WHERE status = 'uploading';
+-- What is queued is mostly what came last: by the primary key all that was ever uploaded would be passed over.
+CREATE INDEX files_queued ON files (id) WHERE status = 'queued';
 """
 
 
