@@ -4,6 +4,7 @@ what those have left who are no more, and hears when there is something to do.""
 import math
 import time
 from collections.abc import Callable, Sequence
+from logging import WARNING
 from typing import TYPE_CHECKING
 
 from layerwatch.config import Folder
@@ -106,7 +107,8 @@ class Vigil:
     def _bury(self) -> None:
         dead = self._membership.bury()
         for name in [name for instance, name in dead.items() if instance not in self._buried]:
-            self._tell(Notice("host_gone", f"host {name} was not heard of for long: others take its work over"))
+            text = f"host {name} was not heard of for long: others take its work over"
+            self._tell(Notice("host_gone", text, WARNING, {"gone": name}))
         self._buried = set(dead)
         if self._ledger.abandoned.any():  # who asks takes no lock; who recovers holds up all others
             recover(self._ledger, self._tell)

@@ -47,7 +47,9 @@ def main() -> None:
     figures: list[Figure] = []
     for name in asked.names or (SHORT if asked.short else ALL):
         print(f"measuring {name} ...", file=sys.stderr, flush=True)
-        figures += ALL[name](asked.short, asked.rounds or (2 if asked.short else 5))
+        found = ALL[name](asked.short, asked.rounds or (2 if asked.short else 5))
+        print(table(found), file=sys.stderr, flush=True)  # of an hour's work something is left if it breaks off
+        figures += found
     print(table(figures))
     if asked.json:
         about = {"python": platform.python_version(), "short": asked.short, "figures": [f.as_dict() for f in figures]}

@@ -6,6 +6,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+import threading
 import zlib
 from collections.abc import Callable
 from contextlib import closing
@@ -237,6 +238,27 @@ def replayed(ledger: Ledger, id_: int) -> Generation | None:
 def all_there_is(path: str) -> list[list[tuple[Any, ...]]]:
     """What is written in every table that generations have a part in."""
     return everything(path) + [raw(path, f"SELECT * FROM {table} ORDER BY 1, 2") for table in GENERATIONS]
+
+
+def at_once(count: int, work: Callable[[int], None]) -> None:
+    """Run `work` in so many threads, all begun at the same moment; what one of them raises is raised."""
+    gate, failed = threading.Barrier(count), []
+
+    def run(number: int) -> None:
+        gate.wait()
+        try:
+            work(number)
+        except Exception as error:  # noqa: BLE001  for the thread that asked
+            failed.append(error)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
+    if failed:
+        raise failed[0]
 
 
 # --- looked at from outside -------------------------------------------------------------------------------------------

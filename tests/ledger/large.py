@@ -15,7 +15,7 @@ from .builders import RULE, T0, WORKSPACE, watched
 
 FILES, GENERATIONS, LATE = 100_000, 20_000, 10_000
 TABLES = ("files", "history", "generations", "generation_inputs", "results", "deliveries", "pushed")
-# Of a hundred files one is queued, one has failed, and one was refused; of two hundred generations each is something
+# Of a hundred files one is queued, one has failed, and one was refused; of twenty generations each is something
 # else than complete once.
 _FILL = f"""
 SET session_replication_role = replica;  -- what is written fits together: nobody need look
@@ -45,9 +45,9 @@ SELECT folder, '{RULE}', 'inference', s, path, CASE WHEN s <> 'waiting' THEN enc
   CASE WHEN s IN ('running', 'complete') THEN 1 END, CASE WHEN s IN ('running', 'complete') THEN at END,
   CASE WHEN s IN ('queued', 'running') THEN created_at END,
   CASE WHEN s IN ('waiting', 'running') THEN '{iso(T0 + 3600)}' END,
-  at, created_at, at
+  at, at, at
 FROM (SELECT *, to_char(timestamp '2025-01-01' + id * interval '10 min', 'YYYY-MM-DD"T"HH24:MI:SS.000000Z') AS at,
-  coalesce((ARRAY['queued', 'running', 'waiting', 'blocked', 'failed', 'cancelled', 'unknown'])[id % 200 - 9],
+  coalesce((ARRAY['queued', 'running', 'waiting', 'blocked', 'failed', 'cancelled', 'unknown'])[id % 20 - 9],
     'complete') AS s FROM files) AS f WHERE id <= {GENERATIONS} ORDER BY id;
 INSERT INTO history (item, item_id, at, event, status)
 SELECT 'generation', id, created_at, event, status FROM generations, unnest(ARRAY['ready', 'submitted']) AS event;
@@ -94,7 +94,7 @@ def forget_the_queue(connection: psycopg.Connection[Any]) -> None:
     connection.execute(
         "UPDATE layerwatch.files SET status = 'uploaded', next_attempt_at = NULL WHERE status = 'queued'"
     )
-    connection.execute("VACUUM ANALYZE")
+    connection.execute("ANALYZE")
     connection.execute(_SCAN.encode())
 
 

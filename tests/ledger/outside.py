@@ -3,7 +3,9 @@
 import atexit
 from typing import Any
 
-from layerwatch.ledger.postgres.connecting import Raw, connect
+import psycopg
+
+from layerwatch.ledger.postgres.connecting import Raw, configure
 from layerwatch.ledger.postgres.store import Session
 from layerwatch.ledger.store import BYTES, to_path
 
@@ -32,7 +34,8 @@ class Window:
     def _session(self, url: str) -> Session:
         if self._raw is None or self._raw.closed or url != self._url:
             self.close()
-            self._url, self._raw = url, connect(url)
+            self._url, self._raw = url, psycopg.connect(url, autocommit=True)
+            configure(self._raw)
         return Session(self._raw)
 
 

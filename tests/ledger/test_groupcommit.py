@@ -4,7 +4,6 @@ import sqlite3
 import struct
 import threading
 import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -12,6 +11,8 @@ import pytest
 
 from layerwatch.errors import LedgerTrouble
 from layerwatch.ledger import GroupCommit, Ledger, connecting, groupcommit
+
+from .builders import at_once
 
 FRAME_HEAD, WAL_HEAD = 24, 32
 
@@ -24,27 +25,6 @@ def commits(path: str) -> int:
     page_size, salt = struct.unpack(">I", raw[8:12])[0], raw[16:24]
     frames = [raw[at : at + FRAME_HEAD] for at in range(WAL_HEAD, len(raw), FRAME_HEAD + page_size)]
     return sum(frame[8:16] == salt and struct.unpack(">I", frame[4:8])[0] > 0 for frame in frames)
-
-
-def together(count: int, work: Callable[[int], None]) -> None:
-    """Run `work` in so many threads, all begun at the same moment; what one of them raises is raised."""
-    gate, failed = threading.Barrier(count), []
-
-    def run(number: int) -> None:
-        gate.wait()
-        try:
-            work(number)
-        except Exception as error:  # noqa: BLE001  for the thread that asked
-            failed.append(error)
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert not any(thread.is_alive() for thread in threads)
-    if failed:
-        raise failed[0]
 
 
 @pytest.fixture
@@ -76,7 +56,7 @@ def test_who_comes_while_others_write_shares_their_commit_and_returns_when_it_is
                 asked = "SELECT value FROM notes WHERE key = ?"
                 assert reader.execute(asked, (str(number),)).fetchone() == (str(value),)
 
-    together(8, work)
+    at_once(8, work)
     made = commits(path) - before
     assert 100 <= made < 600, "800 writes of 8 threads"
     group.close()
@@ -104,7 +84,7 @@ def test_what_one_does_in_vain_is_taken_back_alone(path: str) -> None:
             with pytest.raises(sqlite3.IntegrityError), group.write() as connection:
                 connection.execute("INSERT INTO notes VALUES ('none', NULL, '')")
 
-    together(6, work)
+    at_once(6, work)
     with closing(sqlite3.connect(path)) as reader:
         rows = reader.execute("SELECT key, value FROM notes ORDER BY key").fetchall()
     assert rows == [("1", "49"), ("3", "49"), ("5", "49")]
@@ -131,7 +111,7 @@ def test_a_commit_that_fails_fails_for_all_who_share_it(path: str) -> None:
             else:
                 told.append(f"{number}-{value}")
 
-    together(6, work)
+    at_once(6, work)
     with closing(sqlite3.connect(path)) as reader:
         assert sorted(told) == [key for (key,) in reader.execute("SELECT key FROM notes ORDER BY key")]
     assert not any(name.startswith("0-") for name in told)
@@ -193,7 +173,7 @@ def test_who_waits_for_another_process_does_not_let_the_others_wait_one_after_th
                 failed.append(str(error))
             waited.append(time.monotonic() - began)
 
-        together(12, work)
+        at_once(12, work)
         other.execute("ROLLBACK")
     assert failed == ["database is locked"] * 12
     assert max(waited) < 6 * min(waited), "twelve times as long, if each waited for the one before it"

@@ -7,6 +7,7 @@ from layerwatch.ledger.postgres.hosts import TABLE
 
 _LOCK = 0x4C574D  # of those who migrate
 _IS_THERE = "SELECT 1 FROM pg_catalog.pg_tables WHERE schemaname = %s AND tablename = 'ledger'"
+_HAS_SCHEMA = "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = %s"
 _HERE_ALONE = """
 -- Uploads of the same bytes take turns: here two hosts could take two files at the same moment.
 DROP INDEX files_in_flight;
@@ -32,7 +33,9 @@ def migrate(raw: Raw) -> None:
         raw.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         done = version(raw)
         if not done:
-            raw.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+            # Not IF NOT EXISTS: for that, too, one has to be allowed to create it.
+            if raw.execute(_HAS_SCHEMA, (SCHEMA,)).fetchone() is None:
+                raw.execute(f"CREATE SCHEMA {SCHEMA}")
             raw.execute("CREATE TABLE ledger (version INTEGER NOT NULL)")
             raw.execute("INSERT INTO ledger VALUES (0)")
         for script in schema.STEPS[done:]:
