@@ -24,19 +24,3 @@ def database(postgres: "Server") -> Iterator[str]:
     name = postgres.create()
     yield postgres.url(name)
     postgres.drop(name)
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What takes long begins first, in each of the workers, who take equal parts of the list to begin with: else one of
-    them is at it when all others are done."""
-    workers = getattr(config, "workerinput", {}).get("workercount", 1)
-    long = [item for item in items if "system" in item.path.parts]
-    short = [item for item in items if "system" not in item.path.parts]
-    ends = [len(items) * (number + 1) // workers for number in range(workers)]
-    items.clear()
-    for number, end in enumerate(ends):
-        items += long[number::workers]
-        # As they lie, for the sake of what the tests of a file share.
-        room = end - len(items)
-        items += short[:room]
-        del short[:room]

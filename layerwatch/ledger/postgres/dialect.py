@@ -17,7 +17,7 @@ from layerwatch.ledger.store import BYTES
 _ONLY_HERE = re.compile(r"/\*postgres (.*?)\*/", re.DOTALL)
 _INDEXED_BY = re.compile(r" INDEXED BY \w+")
 _NOT_BY_AN_INDEX = re.compile(r"(?<=[ (])\+([a-z_]+(?:\.[a-z_]+)?)")  # of text: of nothing else there is need
-_QUOTED_OR_MARK = re.compile(r"'(?:[^']|'')*'|\?|:([a-z_]+)|%")
+_QUOTED_OR_MARK = re.compile(r"'(?:[^']|'')*'|\?|(?<!:):([a-z_]+)|%")
 # In SQLite that is a join in this order, row by row.
 _IN_THIS_ORDER = re.compile(r"CROSS JOIN (\w+)(?: AS (\w+))? ON (.+?)(?=\n| WHERE |$)")
 _SUB_SELECT = re.compile(r"\b(EXISTS|IN) (\()\s*SELECT\b")
