@@ -190,7 +190,8 @@ class DropFolder:
     # --- scans --------------------------------------------------------------------------------------------------------
 
     def _walk(self, start: str) -> Iterator[Directory]:
-        return walk(start, self._root.path, self._selection, recursive=self.folder.recursive)
+        known = self._around.ledger.files.known
+        return walk(start, self._root.path, self._selection, recursive=self.folder.recursive, known=known)
 
     def _begin_scan_if_due(self) -> None:
         if not self._scan.whole and self._around.monotonic() >= self._scan_at:
@@ -198,13 +199,11 @@ class DropFolder:
 
     def _take_directory(self, directory: Directory) -> int:
         self._tell_unreadable(directory)
-        known = self._around.ledger.files.known(directory.path) if directory.files else set()
-        new = [(path, identity) for path, identity in directory.files if (path, *identity) not in known]
         if self._baseline:
-            self._intake.set_aside(new)
+            self._intake.set_aside(directory.files)
             return 0
-        self._intake.see_all(new)
-        return len(new)
+        self._intake.see_all(directory.files)
+        return len(directory.files)
 
     def _scanned(self, scanned: Scanned) -> None:
         now = self._around.monotonic()

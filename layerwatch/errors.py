@@ -67,6 +67,10 @@ class EnvironmentProblem(UserError):
     exit_code = 1
 
 
+class LedgerAway(EnvironmentProblem):
+    """The server that has the ledger cannot be reached just now: it may be there again without anybody's doing."""
+
+
 class AnotherInstance(UserError):
     """Another layerwatch holds this ledger."""
 

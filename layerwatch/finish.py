@@ -10,6 +10,7 @@ from typing import Self
 from layerwatch.aftermath import Confirmed, Done, Left, Outcome, Reason, delete, keep, move, write_receipt
 from layerwatch.config import AfterUpload, Folder
 from layerwatch.ledger import Finishing
+from layerwatch.ledger.finishing import MOVED_TO
 
 CONFIRMED_BY = ("crc32c", "md5")
 MAY_PASS = (Reason.IN_USE, Reason.FAILED)
@@ -66,6 +67,7 @@ def finish(job: Finishing, root: str, policy: Policy) -> Finished:
         file_id=job.file_id,
         workspace_id=job.workspace_id,
         uploaded_at=job.uploaded_at,
+        called=job.called,
     )
     outcome = _ACTIONS[policy.after_upload](file, policy)
     if isinstance(outcome, Left) and outcome.reason is Reason.GONE and policy.after_upload is AfterUpload.DELETE:
@@ -89,7 +91,7 @@ _ACTIONS: dict[AfterUpload, Callable[[Confirmed, Policy], Outcome]] = {
 def _said(outcome: Done, policy: Policy) -> str:
     match policy.after_upload:
         case AfterUpload.MOVE:
-            return f"moved to {outcome.path}"
+            return f"{MOVED_TO}{outcome.path}"
         case AfterUpload.DELETE:
             return "deleted"
     return "kept"

@@ -62,11 +62,13 @@ def limits(rule: Rule, everywhere: Budget) -> tuple[Limits, ...]:
 
 @dataclass(frozen=True)
 class Ties:
-    """How fetching keeps in touch: `intend` and `saved` are on disk when they return."""
+    """How fetching keeps in touch: `intend` and `saved` are on disk when they return. `called`: what all call a path
+    who have the share, wherever they have mounted it."""
 
     intend: Callable[[int, str, str, int], None]
     saved: Callable[[int], None]
     stopping: Callable[[], bool]
+    called: Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,8 @@ def fetch(
             "content_type": found.content_type,
         }
         try:
-            provenance(found.path, home.root, facts | {"result": about | {"number": number, "of": len(remote.assets)}})
+            result = about | {"path": ties.called(found.path), "number": number, "of": len(remote.assets)}
+            provenance(found.path, home.root, facts | {"result": result})
         except Final as error:  # somebody else's file has that name: the result itself is here all the same
             about["provenance"] = error.message
         outputs.append(about)

@@ -128,13 +128,14 @@ class Follower:
             points.passed("saved")
 
         self._following.fetching(job)
-        ties = Ties(partial(self._following.intend, job), saved, self._bench.kit.stopping)
+        called = self._bench.ledger.names.outside
+        ties = Ties(partial(self._following.intend, job), saved, self._bench.kit.stopping, called)
         home = Home(root, rule.outputs, relative, rule.max_result_size)
         return fetch(job, remote, home, self._bench.kit.assets, self._provenance(job, remote), ties)
 
     def _provenance(self, job: Following, remote: Remote) -> dict[str, Any]:
         """What the results came from, for those who find only them."""
-        stories = self._bench.ledger.stories
+        stories, names = self._bench.ledger.stories, self._bench.ledger.names
         row, inputs = stories.one(job.id), stories.inputs(job.id)
         assert row
         return {
@@ -146,7 +147,8 @@ class Follower:
             "remote_id": job.remote_id,
             "workspace_id": self._bench.kit.layer.workspace_id,
             "inputs": [
-                {"role": each.role, "path": each.path, "sha256": each.hash, "file_id": each.file_id} for each in inputs
+                {"role": each.role, "path": names.outside(each.path), "sha256": each.hash, "file_id": each.file_id}
+                for each in inputs
             ],
             "request": stories.request(job.id),
             "estimated_price_creative_units": row.estimated_price,

@@ -35,7 +35,7 @@ from layerwatch.redact import redact
 from layerwatch.rules import key_of
 from layerwatch.source import BLOCK
 from layerwatch.stages import Ties, Tools, Uploaded, upload
-from layerwatch.states import Event, judge
+from layerwatch.states import Event, File, judge
 
 FINISH_RETRY_S = 60.0
 REQUESTS = 3.0  # of an upload, beside its blocks
@@ -70,6 +70,7 @@ class _Done:
     flight: Flight
     goes_on: Callable[[], bool]
     next: tuple[Job | None, Pass | None] = (None, None)
+    cut: bool = False  # nobody knows whether it was written down
 
 
 class Pipeline:
@@ -77,6 +78,7 @@ class Pipeline:
 
     def __init__(self, ledger: Ledger, tools: Tools, shared: Shared) -> None:
         self._together = ledger.together
+        self._reports = ledger.reports
         self._files = ledger.files
         self._finishing = ledger.finishing
         self._tools = tools
@@ -255,7 +257,11 @@ class Pipeline:
             rule_key=key_of(self._relative(job)) if policy.rules else None,
             deliver=policy.tells,
         )
-        self._commit(done, record)
+        try:
+            self._commit(done, record)
+        except LostClaim:
+            if not (done.cut and self._is_recorded(job, file_id)):
+                raise
         points.passed("uploaded")
         took_s = tools.monotonic() - done.flight.since
         reused = event is Event.REUSED
@@ -273,8 +279,13 @@ class Pipeline:
         except LedgerTrouble:
             if done.next[0]:
                 self._claims.doubt(done.next[0].claim)
-            done.next = (None, None)
+            done.next, done.cut = (None, None), True
             raise
+
+    def _is_recorded(self, job: Job, file_id: str) -> bool:
+        """Whether only the word of it was cut off."""
+        row = self._reports.file(job.id)
+        return row is not None and row.file_id == file_id and row.status == File.UPLOADED
 
     def _faulted(self, job: Job, error: JobError) -> None:
         shared, now = self._shared, self._tools.wall()

@@ -56,6 +56,10 @@ class Notifier:
         """The line that `systemctl status` shows."""
         self._send(_status(text))
 
+    def waiting(self, status: str, patience_s: float) -> None:
+        """The start takes its time: no less than so long from now."""
+        self._send(f"EXTEND_TIMEOUT_USEC={round(patience_s * _MICROSECONDS)}", _status(status))
+
     def reloading(self, monotonic_us: int) -> None:
         """A new configuration is being taken, since that time; `ready` ends it."""
         self._send("RELOADING=1", f"MONOTONIC_USEC={monotonic_us}")

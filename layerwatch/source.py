@@ -33,6 +33,10 @@ class Identity(NamedTuple):
     inode: int
 
 
+# A version as scans compare it, a hundred thousand at a time: its path, and its identity.
+Seen = tuple[str, int, int, int]
+
+
 def identity(status: os.stat_result) -> Identity:
     """The identity that a stat result shows."""
     return Identity(status.st_size, status.st_mtime_ns, status.st_ino)

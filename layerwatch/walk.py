@@ -1,11 +1,13 @@
 """Walking a drop folder: every file that is somebody's work, directory by directory. Never through a link."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from layerwatch.ignore import Selection
-from layerwatch.source import Identity, identity
+from layerwatch.source import Identity, Seen, identity
+
+Known = Callable[[str], Mapping[str, Sequence[Seen]]]
 
 
 @dataclass(slots=True)
@@ -18,21 +20,27 @@ class Directory:
     error: str = ""
 
 
-def walk(start: str, root: str, selection: Selection, *, recursive: bool) -> Iterator[Directory]:
+def walk(
+    start: str, root: str, selection: Selection, *, recursive: bool, known: Known = lambda _: {}
+) -> Iterator[Directory]:
     """All directories from `start` (below or equal to the real path `root`) down, as far as `selection` wants them.
 
-    Links, FIFOs and the like are listed as files: whoever looks at them tells why they are not taken.
+    `known` tells of a directory which versions of files in it are known, by their paths: these are not listed. Links,
+    FIFOs and the like are listed as files: whoever looks at them tells why they are not taken.
     """
     # What lies above the start is looked at here, once, and not for every file.
     above = start.removeprefix(root).strip("/")
+    below = len(root.rstrip("/")) + 1
     waiting = [] if selection.why_not_within(above) else [(start, _inode(start))]
     while waiting:
         directory = Directory(*waiting.pop())
-        path = directory.path
+        listing = _Listing(directory, below, selection, known)
         try:
-            _list(directory, path, root, selection, waiting if recursive else None)
+            listing.read()
         except OSError as error:
             directory.error = (error.strerror or str(error)).lower()
+        if recursive:
+            waiting += listing.subdirectories
         yield directory
 
 
@@ -43,40 +51,61 @@ def _inode(path: str) -> int:
         return 0
 
 
-def _list(
-    found: Directory, path: str, root: str, selection: Selection, subdirectories: list[tuple[str, int]] | None
-) -> None:
-    # By its descriptor: it cannot have become a link since it was found, and each look in it is short.
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        with os.scandir(fd) as entries:
-            _list_entries(found, entries, os.path.join(path, ""), len(root.rstrip("/")) + 1, selection, subdirectories)
-    finally:
-        os.close(fd)
+class _Listing:
+    """How one directory is read. From the character `below` on its path is relative to the root."""
 
+    def __init__(self, found: Directory, below: int, selection: Selection, known: Known) -> None:
+        self.subdirectories: list[tuple[str, int]] = []  # to be entered: path and inode
+        self._found = found
+        self._prefix = os.path.join(found.path, "")
+        self._inside = self._prefix[below:]
+        self._selection = selection
+        self._known = known
 
-def _list_entries(
-    found: Directory,
-    entries: Iterable[os.DirEntry[str]],
-    prefix: str,
-    below: int,
-    selection: Selection,
-    subdirectories: list[tuple[str, int]] | None,
-) -> None:
-    """Sort them into files and subdirectories. `prefix` is the directory's path, with a slash; from `below` on it is
-    relative to the root."""
-    inside, why_not, add = prefix[below:], selection.why_not_here, found.files.append
-    for entry in entries:
-        name = entry.name
+    def read(self) -> None:
+        """Raises `OSError` where the directory itself cannot be read."""
+        # By its descriptor: it cannot have become a link since it was found, and each look in it is short.
+        fd = os.open(self._found.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
-            if not entry.is_dir(follow_symlinks=False):
-                if why_not(inside + name, name) is None:
-                    add((prefix + name, identity(entry.stat(follow_symlinks=False))))
-            elif subdirectories is not None and selection.why_not_enter(inside + name, name) is None:
-                # Not entry.inode(): of a mount point that is the inode that lies under it.
-                subdirectories.append((prefix + name, entry.stat(follow_symlinks=False).st_ino))
-        except FileNotFoundError:
-            continue  # gone between the listing and the look
-        except OSError as error:
-            # One that cannot be looked at must not hide the rest.
-            found.error = found.error or (error.strerror or str(error)).lower()
+            with os.scandir(fd) as entries:
+                self._sort(entries)
+        finally:
+            os.close(fd)
+
+    def _sort(self, entries: Iterable[os.DirEntry[str]]) -> None:
+        """Into files and subdirectories."""
+        known: Mapping[str, Sequence[Seen]] | None = None
+        for entry in entries:
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    self._look_at_directory(entry)
+                    continue
+                if known is None:  # most directories of some trees have no file at all
+                    known = self._known(self._found.path)
+                self._look_at_file(entry, known)
+            except FileNotFoundError:
+                continue  # gone between the listing and the look
+            except OSError as error:
+                # One that cannot be looked at must not hide the rest.
+                self._found.error = self._found.error or (error.strerror or str(error)).lower()
+
+    def _look_at_directory(self, entry: os.DirEntry[str]) -> None:
+        name = entry.name
+        if self._selection.why_not_enter(self._inside + name, name) is None:
+            # Not entry.inode(): of a mount point that is the inode that lies under it.
+            self.subdirectories.append((self._prefix + name, entry.stat(follow_symlinks=False).st_ino))
+
+    def _look_at_file(self, entry: os.DirEntry[str], known: Mapping[str, Sequence[Seen]]) -> None:
+        name = entry.name
+        path = self._prefix + name
+        versions = known.get(path, ())
+        # Who is known was taken before: its name is looked at only if it has changed, which hardly any has.
+        if not versions and self._is_left_out(name):
+            return
+        seen = entry.stat(follow_symlinks=False)
+        if (path, seen.st_size, seen.st_mtime_ns, seen.st_ino) in versions or (versions and self._is_left_out(name)):
+            return
+        self._found.files.append((path, identity(seen)))
+
+    def _is_left_out(self, name: str) -> bool:
+        return self._selection.why_not_here(self._inside + name, name) is not None

@@ -643,6 +643,18 @@ def test_the_ledgers_default_place(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         locate.default_ledger_path()
 
 
+def test_who_has_no_home_directory_needs_none_for_a_ledger_on_a_server(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", "relative")
+    with pytest.raises(UserError, match="no home directory"):
+        load(write(FOLDER), require_token=False)
+    settings = load(write(f'[ledger]\nurl = "postgresql://u@h/d"\n{FOLDER}'), require_token=False)
+    assert settings.ledger.place == "postgresql://u@h/d"
+    monkeypatch.setenv("LAYERWATCH_LEDGER__URL", "postgresql://u@h/e")
+    assert load(write(FOLDER), require_token=False).ledger.place == "postgresql://u@h/e"
+
+
 @pytest.mark.parametrize("in_file", ["", '[ledger]\npath = "x/l.db"\n', '[ledger]\npath = "~/l.db"\n'])
 @pytest.mark.parametrize("variable", [None, "v.db", "/v.db"])
 def test_the_light_way_to_the_ledger_agrees(

@@ -91,6 +91,7 @@ def test_the_next_file_that_was_taken_with_the_end_of_one_is_given_back(
     pipeline.step(goes_on)
     found = asked(database, "SELECT status FROM files ORDER BY id")
     assert found == [("uploaded",), ("uploading",)], "the server has both"
+    assert [notice.event for notice in uploading.told] == ["ledger_trouble", "uploaded"], "the ledger was asked"
     assert pipeline.step()
     assert set(asked(database, "SELECT status, claim FROM files")) == {("uploaded", None)}
     assert len(uploading.sandbox.objects) == 2

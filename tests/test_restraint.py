@@ -52,7 +52,9 @@ def test_a_retry_after_holds_all_hosts_for_as_long(hosts: tuple[Host, Host]) -> 
     assert other.gate.hold.message == "slow down"
     assert abs(other.gate.hold.until - one.gate.hold.until) < 5
     assert other.gate.admit(time.monotonic()) is None
-    assert [notice.event for notice in other.told] == ["hold"]
+    assert [(notice.event, notice.text) for notice in other.told] == [
+        ("hold", "everything waits: host one was told: slow down")
+    ]
 
 
 def test_who_was_told_by_another_does_not_pass_it_on(hosts: tuple[Host, Host]) -> None:

@@ -70,13 +70,15 @@ def silent(systemd: socket.socket) -> bool:
 
 def test_a_service_from_its_start_to_its_end(systemd: socket.socket) -> None:
     notifier = Notifier.from_environment(pytest.fail)
+    notifier.waiting("waiting for the ledger", 60.0)
     notifier.ready("watching 3 folders")
     notifier.alive()
     notifier.status("2 uploading")
     notifier.reloading(123_456_789)
     notifier.ready("watching 4 folders")
     notifier.stopping()
-    assert [heard(systemd) for _ in range(6)] == [
+    assert [heard(systemd) for _ in range(7)] == [
+        "EXTEND_TIMEOUT_USEC=60000000\nSTATUS=waiting for the ledger",
         "READY=1\nSTATUS=watching 3 folders",
         "WATCHDOG=1",
         "STATUS=2 uploading",

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from layerwatch import source
+from layerwatch.errors import LedgerTrouble
 from layerwatch.ignore import Selection
 from layerwatch.walk import Directory, walk
 
@@ -184,3 +186,54 @@ def test_a_walk_that_begins_where_nothing_is_taken_takes_nothing(tmp_path: Path,
     (other / "a.png").write_bytes(b"a")
     (found,) = walk(str(other), str(tmp_path), selection, recursive=True)
     assert [os.path.basename(path) for path, _ in found.files] == ["a.png"]
+
+
+# --- what is known already --------------------------------------------------------------------------------------------
+
+
+def seen(path: Path) -> source.Seen:
+    return (str(path), *source.identity(path.stat()))
+
+
+def news(root: Path, known: Mapping[str, list[source.Seen]], selection: Selection = ALL) -> set[str]:
+    return names(list(walk(str(root), str(root), selection, recursive=True, known=lambda _: known)), root)
+
+
+def test_of_what_is_known_only_another_version_is_listed(root: Path) -> None:
+    same, touched, new = put(root / "same.png"), put(root / "touched.png"), put(root / "new.png")
+    known = {str(path): [(str(path), 9, 9, 9), seen(path)] for path in (same, touched)}
+    assert news(root, known) == {"new.png"}
+    os.utime(touched, (1, 1))
+    assert news(root, known) == {"new.png", "touched.png"}
+    assert news(root, {}) == {"new.png", "same.png", "touched.png"}
+    assert new.exists()
+
+
+def test_another_version_of_what_is_no_longer_wanted_is_not_listed(root: Path) -> None:
+    path = put(root / "a.gif")
+    known = {str(path): [seen(path)]}
+    put(path, b"changed")
+    assert news(root, known) == {"a.gif"}
+    assert news(root, known, Selection(include=("*.png",))) == set()
+
+
+def test_nothing_is_asked_about_a_directory_that_has_no_file(root: Path) -> None:
+    put(root / "sub" / "deeper" / "a.png")
+    asked: list[str] = []
+
+    def known(directory: str) -> dict[str, list[source.Seen]]:
+        asked.append(directory)
+        return {}
+
+    assert names(list(walk(str(root), str(root), ALL, recursive=True, known=known)), root) == {"sub/deeper/a.png"}
+    assert asked == [str(root / "sub" / "deeper")]
+
+
+def test_what_keeps_the_ledger_from_telling_ends_the_walk(root: Path) -> None:
+    put(root / "a.png")
+
+    def known(_: str) -> dict[str, list[source.Seen]]:
+        raise LedgerTrouble("held")
+
+    with pytest.raises(LedgerTrouble):
+        list(walk(str(root), str(root), ALL, recursive=True, known=known))

@@ -27,7 +27,8 @@ def nowhere(point: str) -> None:
 @dataclass(frozen=True, slots=True)
 class Confirmed:
     """A file whose bytes the server has confirmed. `root` is the real path of its folder, `identity` and `digest` are
-    those of the version that was stored, `uploaded_at` is ISO 8601."""
+    those of the version that was stored, `uploaded_at` is ISO 8601. `called`: the path, as all know it who have the
+    share, wherever they have mounted it; empty: as it is here."""
 
     id: int
     folder: str
@@ -39,6 +40,7 @@ class Confirmed:
     file_id: str
     workspace_id: str
     uploaded_at: str
+    called: str = ""
 
     def __post_init__(self) -> None:
         if not self.path.startswith(os.path.join(self.root, "")):

@@ -44,7 +44,7 @@ def _write(file: Confirmed, fd: int, name: str, at: At) -> None:
     old = _receipt_at(fd, name)
     if old is None and look(fd, name):
         raise FileExistsError(errno.EEXIST, "not ours", name)
-    if old and old["path"] == _text(file.path) and str(old["uploaded_at"]) > file.uploaded_at:
+    if old and old["path"] == _text(file.called or file.path) and str(old["uploaded_at"]) > file.uploaded_at:
         return
     at("examined")
     _save(fd, new, _content(file), at)
@@ -108,7 +108,7 @@ def _content(file: Confirmed) -> bytes:
         file.identity.size,
         file.content_type,
         _text(file.folder),
-        _text(file.path),
+        _text(file.called or file.path),
         file.uploaded_at,
     )
     return json.dumps(dict(zip(KEYS, values, strict=True)), ensure_ascii=False, indent=2).encode() + b"\n"

@@ -11,8 +11,9 @@ from layerwatch.checkup.folders import check_folder, check_writing
 from layerwatch.checkup.inotify import Needed, check_instances, check_watches, used_by
 from layerwatch.checkup.ledger import Known, check_daemon, check_disk, check_ledger, look
 from layerwatch.checkup.server import check_server
-from layerwatch.config import Settings
+from layerwatch.config import Folder, Settings
 from layerwatch.errors import UserError
+from layerwatch.ledger import FolderFacts
 
 __all__ = ["About", "Area", "Finding", "Level", "at_start", "check", "exit_code"]
 
@@ -38,12 +39,19 @@ def check(
     needed = Needed(0)
     for folder in settings.folders:
         enough = _until(min(COUNT_S, COUNT_ALL_S / len(settings.folders)), monotonic)
-        more = yield from check_folder(folder, known.folders.get(folder.name), enough)
+        facts = known.folders.get(folder.name)
+        more = yield from check_folder(folder, facts, enough, _elsewhere(settings, folder, facts))
         needed = Needed(needed.watches + more.watches, needed.at_least or more.at_least)
     yield from check_instances()
     used = used_by(os.geteuid() if known.user is None else known.user)
     yield from check_watches(needed, used, known.pid)
     yield from check_server(settings, wall, offline=offline)
+
+
+def _elsewhere(settings: Settings, folder: Folder, facts: FolderFacts | None) -> str | None:
+    if settings.ledger.url is None or facts is None or facts.path == folder.root:
+        return None
+    return settings.ledger.names.outside(facts.path)
 
 
 def _database(settings: Settings, known: Known) -> Iterator[Finding]:

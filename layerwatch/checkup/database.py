@@ -1,5 +1,6 @@
 """The ledger where it is a PostgreSQL database: is it there, may we write it, who works on it? Changes nothing."""
 
+import os
 from collections.abc import Iterator
 
 from layerwatch import __version__
@@ -18,6 +19,7 @@ _about = About(Area.LEDGER)
 
 def check_database(configured: Configured, known: Known) -> Iterator[Finding]:
     """All about it; what is noted in it goes into `known`."""
+    yield from _places(configured)
     try:
         health = examine(configured.place)
     except UserError as error:
@@ -29,7 +31,19 @@ def check_database(configured: Configured, known: Known) -> Iterator[Finding]:
     yield _writing(health)
     yield from _durable(health)
     if health.version == VERSION and not health.barred:
-        _read(configured.place, known)
+        _read(configured, known)
+
+
+def _places(configured: Configured) -> Iterator[Finding]:
+    """What `[ledger.paths]` names: whoever has not mounted it has no files there."""
+    for here, there in configured.paths.items():
+        real = os.path.realpath(here)
+        said = f"{here}, {'' if real == here else f'which is {real}, '}"
+        if os.path.isdir(here):
+            yield _about.ok("paths", f"{said}is called {there} in the ledger")
+        else:
+            do = "mount what belongs there; if this host does not have it, take the line out of [ledger.paths]"
+            yield _about.warning("paths", f"{said}called {there} in the ledger, is not there", do)
 
 
 def _hosts(hosts: tuple[HostRow, ...]) -> Iterator[Finding]:
@@ -86,9 +100,9 @@ def _durable(health: Health) -> Iterator[Finding]:
         yield _about.warning("durable", detail, "set synchronous_commit = on, for this user at least")
 
 
-def _read(place: str, known: Known) -> None:
+def _read(configured: Configured, known: Known) -> None:
     try:
-        with Ledger(place, create=False) as ledger:
+        with Ledger(configured.place, create=False, names=configured.names) as ledger:
             known.folders = {facts.name: facts for facts in ledger.facts.folders()}
     except LayerwatchError:
         return  # it went away just now; the next check tells

@@ -40,14 +40,19 @@ class _Place:
 
 
 def check_folder(
-    folder: Folder, known: FolderFacts | None, enough: Callable[[], bool]
+    folder: Folder, known: FolderFacts | None, enough: Callable[[], bool], elsewhere: str | None = None
 ) -> Generator[Finding, None, Needed]:
     """Everything about one folder; how many directories are to be watched is returned.
 
-    `known` is what a daemon has noted of it; `enough` says when to stop counting.
+    `known` is what a daemon has noted of it; `enough` says when to stop counting. `elsewhere`: what other hosts, with
+    which it is shared, call another place that is this folder's to them.
     """
     about = About(Area.FOLDER, folder.name)
     is_same = known is not None and known.path == folder.root
+    if elsewhere:
+        detail = f"the ledger has this folder at {elsewhere}, which is another place than {folder.root}"
+        do = f'if it is the same, say so on this host: under [ledger.paths], "{folder.root}" = "{elsewhere}"'
+        yield about.warning("place", detail, f"{do}; else every file would be another one, and fire its rules again")
     found = Root(folder.path, known.mount if known and is_same else None).check(lambda: False)
     if not isinstance(found, Lost) and (reason := _why_not_entered(folder.root)):
         yield about.problem("path", f"{folder.root} can be listed, and not entered: {reason}", _permit(folder.root))

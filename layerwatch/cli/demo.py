@@ -218,7 +218,7 @@ def _judged(
     from layerwatch.cli.verdicts import checks
     from layerwatch.ledger import Ledger
 
-    with Ledger(settings.ledger.place) as ledger:
+    with Ledger(settings.ledger.place, names=settings.ledger.names) as ledger:
         facts = {folder.name: folder for folder in ledger.facts.folders()}
         now = Situation(settings, ledger, None, {}, facts)
         rows, made = ledger.reports.files(), ledger.stories.some()

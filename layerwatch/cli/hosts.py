@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from layerwatch.cli.situation import Situation
-from layerwatch.cli.tables import Page, span
+from layerwatch.cli.tables import Page, clock, span, until
 from layerwatch.notices import name_text
 
 if TYPE_CHECKING:
@@ -29,6 +29,14 @@ def lines(out: Page, now: Situation) -> Iterator[str]:
         yield f"  {host.name:{widest}}  {state}  {_heard(out, host)}, {_about(host)}"
         yield f"  {'':{widest}}  watches {name_text(', '.join(host.watches)) or 'no folder'}"
     yield ""
+
+
+def hold(out: Page, now: Situation) -> Iterator[str]:
+    """What one of them was told by the API, for which all wait."""
+    if held := now.hold:
+        when, host = f"{clock(held['until'])}, {until(held['until'])}", name_text(held["host"])
+        waits = out.paint("everything waits", "yellow")
+        yield f"hold      {waits} until {when}: {host} was told: {name_text(str(held['message']))}"
 
 
 def _heard(out: Page, host: "HostRow") -> str:

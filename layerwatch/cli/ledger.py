@@ -35,6 +35,8 @@ def migrate(config: str | None, as_json: bool, target: str, source: str | None) 
 
     No daemon may work on either meanwhile. The target has to be empty, and the source stays as it is: [ledger] url or
     path then says which of them counts. Best without a password in the URL: it comes from ~/.pgpass as well.
+
+    Files keep their names, whatever [ledger.paths] says: move the ledger of the host whose paths all shall go by.
     """
     from layerwatch.cli.tables import emit
     from layerwatch.config import load

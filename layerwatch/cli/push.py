@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from layerwatch.config import Settings
     from layerwatch.errors import Problem
     from layerwatch.ledger import Ledger, Outcome
+    from layerwatch.names import Names
 
 LOOK_S = 0.1
 
@@ -47,8 +48,8 @@ def command(
     deadline = None if timeout is None else time.monotonic() + _seconds(timeout)
     settings = load(config, require_token=False)
     _insist_on_folder(settings, folder)
-    paths = _real(files)
-    with Ledger(settings.ledger.place) as ledger:
+    paths = _real(files, settings.ledger.names)
+    with Ledger(settings.ledger.place, names=settings.ledger.names) as ledger:
         ids = ledger.pushes.add(paths, folder, time.time())
         recorded = list(zip(ids, paths, strict=True))
         push.tell(recorded, as_json=as_json and not wait)
@@ -74,22 +75,27 @@ def _insist_on_folder(settings: "Settings", folder: str | None) -> None:
         raise UserError(Problem("--folder", f"no such folder in {settings.path}", f"name one of: {', '.join(names)}"))
 
 
-def _real(files: tuple[str, ...]) -> list[str]:
-    """Their real paths; all of them are files, or nothing is recorded."""
+def _real(files: tuple[str, ...], names: "Names") -> list[str]:
+    """Their real paths; all of them are files that the ledger has a name for, or nothing is recorded."""
     from layerwatch.errors import UserError
 
     paths = [os.path.realpath(file) for file in files]
-    problems = [found for file, path in zip(files, paths, strict=True) if (found := _problem(file, path))]
+    problems = [found for file, path in zip(files, paths, strict=True) if (found := _problem(file, path, names))]
     if problems:
         raise UserError(*problems)
     return paths
 
 
-def _problem(file: str, path: str) -> "Problem | None":
+def _problem(file: str, path: str, names: "Names") -> "Problem | None":
     from layerwatch.errors import Problem
     from layerwatch.notices import name_text
 
     nothing = "nothing was recorded, of the others neither: push them again once this is put right"
+    if not names.has(path):
+        called = names.outside(path)
+        reason = f"the ledger would call it what it calls {name_text(names.here(called))}: {name_text(called)}"
+        fix = f"under [ledger.paths] give its place a name of its own; {nothing}"
+        return Problem(name_text(file), reason, fix)
     try:
         mode = os.stat(path).st_mode
     except OSError as error:

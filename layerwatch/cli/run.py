@@ -31,6 +31,9 @@ def command(config: str | None, as_json: bool, once: bool, log: str, verbose: bo
 
     A second signal ends it at once. Nothing is lost either way: the next start goes on where this one was. SIGHUP makes
     it read its configuration again.
+
+    --once ends when all files and generations of the configured folders are seen through. Where several hosts share the
+    ledger it looks through the folders that none of the others watches, and leaves theirs to them.
     """
     from layerwatch.board import Board
     from layerwatch.cli.screen import screen

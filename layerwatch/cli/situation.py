@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from layerwatch.errors import Code
+
 if TYPE_CHECKING:
     from layerwatch.config import Folder, Settings
     from layerwatch.ledger import FolderFacts, Ledger
@@ -26,8 +28,16 @@ class Situation:
 
     @property
     def hold(self) -> dict[str, Any] | None:
-        """What everything waits for, by the daemon that runs."""
-        return self.notes.get("hold") if self.pid is not None else None
+        """What everything waits for, by the daemon that runs; where several do, by the `host` that was told, `until`
+        then. What any of those waits for alone is its own business."""
+        if self.settings.ledger.url is None:
+            return self.notes.get("hold") if self.pid is not None else None
+        told = [host for host in self.hosts if host.hold_until]
+        last = max(told, key=lambda host: host.hold_until or "", default=None)
+        if last is None:
+            return None
+        about = {"host": last.name, "message": last.hold_message, "until": last.hold_until}
+        return {"code": Code.RATE_LIMITED, **about}
 
     @property
     def clock(self) -> dict[str, Any] | None:
@@ -76,7 +86,7 @@ def situation(config: str | None) -> Iterator[Situation]:
     from layerwatch.ledger import Ledger
 
     settings = load(config, require_token=False)
-    with Ledger(settings.ledger.place, create=False) as ledger:
+    with Ledger(settings.ledger.place, create=False, names=settings.ledger.names) as ledger:
         try:
             facts = {folder.name: folder for folder in ledger.facts.folders()}
             hosts = tuple(ledger.hosts())

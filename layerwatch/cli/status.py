@@ -105,6 +105,7 @@ def _daemon(out: Page, now: Situation) -> Iterator[str]:
     if now.hosts:
         names = sorted({host.name for host in now.hosts if host.alive})
         yield f"daemon    {out.paint('running', 'green')} on {', '.join(map(name_text, names))}"
+        yield from hosts.hold(out, now)
         return
     version = _about(now)["version"]
     yield f"daemon    {out.paint('running', 'green')}, process {now.pid}" + (f", version {version}" if version else "")
@@ -175,8 +176,8 @@ def _given_up(out: Page, now: Situation) -> Iterator[str]:
     yield from _title(out, "failed, and not tried again by itself", len(failed))
     for row in failed:
         yield from _trouble(out, now, row, "")
-    if (count := now.ledger.reports.counts()["failed"]) > len(failed):
-        yield f"  and {count - len(failed)} more; `layerwatch ls --status failed` lists all"
+    if len(failed) == MOST and (count := now.ledger.reports.counts()["failed"]) > MOST:
+        yield f"  and {count - MOST} more; `layerwatch ls --status failed` lists all"
 
 
 def _trouble(out: Page, now: Situation, row: FileRow, due: str) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
-from layerwatch.config import action_checks, places, rule_checks
+from layerwatch.config import action_checks, path_map, places, rule_checks
 from layerwatch.config.addresses import loopback
 from layerwatch.config.faults import Fault
 from layerwatch.config.lines import Loc
@@ -69,6 +69,7 @@ def _placed(values: Mapping[str, Any], folders: list[tuple[Loc, dict[str, Any]]]
     known = [place for place in found if place is not None]
     yield from places.overlaps(known)
     yield from places.ledger_inside(values.get("ledger"), known)
+    yield from path_map.check(values.get("ledger"), known)
     if len(known) == len(found):
         yield from places.chains(known)
 

@@ -18,6 +18,11 @@ PREFIX = "LAYERWATCH_"
 WORKSPACE = "LAYER_WORKSPACE_ID"
 _NO_SETTINGS = {CONFIG_VARIABLE, "LAYERWATCH_PAGER"}  # read elsewhere
 _LISTS = {"folders"}
+# Settings that are more than text: how one is written in JSON.
+_EXAMPLES: Mapping[Loc, str] = {
+    ("http", "hosts"): '["render-3.studio.lan"]',
+    ("ledger", "paths"): '{"/Volumes/render": "/mnt/render"}',
+}
 # What a command of `on_uploaded` and `on_complete` is told: it may well call layerwatch itself.
 _FACTS = {
     *("event", "file", "folder", "path", "file_id", "hash", "size", "content_type", "uploaded_at"),
@@ -65,12 +70,14 @@ def _problems(variables: dict[Loc, str]) -> Iterator[Problem]:
         section = str(loc[0])
         if len(loc) == 1:
             # A lone name that is no section may be another program's: it gets a warning.
-            yield from _broken_json(name, section) if section in Settings.model_fields else ()
+            yield from _broken_section(name, section) if section in Settings.model_fields else ()
         elif section in _LISTS:
             fix = f"set {PREFIX}{section.upper()} to a JSON list, or write [[{section}]] in the file"
             yield Problem(name, f"{section} is a list: one entry cannot be set by itself", fix)
         elif section not in Settings.model_fields or len(loc) > 2:
             yield Problem(name, "no such setting", f"the form is {PREFIX}{_meant(section)}__KEY")
+        elif loc in _EXAMPLES:
+            yield from _broken_json(name, _EXAMPLES[loc])
 
 
 def _meant(section: str) -> str:
@@ -78,11 +85,14 @@ def _meant(section: str) -> str:
     return close[0].upper() if close else "SECTION"
 
 
-def _broken_json(name: str, section: str) -> Iterator[Problem]:
-    example = '[{"name": "...", "path": "..."}]' if section in _LISTS else '{"key": "value"}'
+def _broken_section(name: str, section: str) -> Iterator[Problem]:
+    example = '[{"name": "...", "path": "..."}]' if section in _LISTS else f'{{"key": "value"}}, or set {name}__KEY'
+    return _broken_json(name, example)
+
+
+def _broken_json(name: str, example: str) -> Iterator[Problem]:
     try:
         json.loads(os.environ[name])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         at = f" at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else ""
-        fix = f"write {example}" if section in _LISTS else f"write {example}, or set {name}__KEY"
-        yield Problem(name, f"is not JSON{at}", fix)
+        yield Problem(name, f"is not JSON{at}", f"write {example}")

@@ -81,10 +81,11 @@ def _parsed(file: str, text: str, others: tuple[Problem, ...]) -> dict[str, Any]
 
 
 def _merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """Each setting of a section by itself: a map, or a list, takes the place of the whole of the other one."""
     result = dict(under)
-    for key, value in over.items():
-        below = result.get(key)
-        result[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    for section, said in over.items():
+        below = result.get(section)
+        result[section] = {**below, **said} if isinstance(below, dict) and isinstance(said, dict) else said
     return result
 
 

@@ -12,11 +12,12 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, StrictBool
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from layerwatch.config import addresses, roles, values
+from layerwatch.config import addresses, path_map, roles, values
 from layerwatch.config.credentials import NO_TOKEN, no_workspace
 from layerwatch.config.units import GIB, MIB
 from layerwatch.errors import Problem, UserError
 from layerwatch.locate import default_ledger_path
+from layerwatch.names import Names
 
 
 class Table(BaseModel):
@@ -64,11 +65,17 @@ class Api(Table):
     token_file: values.AbsolutePath | None = None
 
 
+def _default_path(before: dict[str, Any]) -> str:
+    """Beside a `url` nobody needs one, least of all a user without a home directory: a path that no ledger can have."""
+    return default_ledger_path() if before.get("url") is None else "/"
+
+
 class Ledger(Table):
-    path: values.AbsolutePath = Field(default_factory=default_ledger_path)
     url: values.DatabaseUrl | None = None
+    path: values.AbsolutePath = Field(default_factory=_default_path)
     host: values.Name | None = None
     lease: values.Lease = 20.0
+    paths: dict[str, str] = Field(default_factory=dict)
 
     @property
     def place(self) -> str:
@@ -79,6 +86,12 @@ class Ledger(Table):
     def shown(self) -> str:
         """The same, as anybody may see it."""
         return self.path if self.url is None else addresses.without_password(self.url.get_secret_value())
+
+    @cached_property
+    def names(self) -> Names:
+        """What files are called there: as `paths` has it, by the real paths of its left sides as they are the first
+        time that it is asked for."""
+        return path_map.names_of(self.paths)
 
 
 class Upload(Table):

@@ -30,12 +30,12 @@ class Restraint:
         asked = self._membership.held()
         if asked is None:
             return
-        message, left_s = asked
+        name, message, left_s = asked
         hold = self._gate.hold
         if hold is None or hold.until < now + left_s - SLACK_S:
             error = ApiDown(Code.RATE_LIMITED, message, after_s=left_s)
             self._heard = self._gate.down(Pass(now, probe=False), error, now)
-            text = f"everything waits: another host was told: {message}"
+            text = f"everything waits: host {name} was told: {message}"
             self._tell(Notice("hold", text, WARNING, {"error_code": Code.RATE_LIMITED, "message": message}))
 
     def _tell_others(self, hold: Hold | None, now: float) -> None:

@@ -16,19 +16,22 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from layerwatch import __version__
 from layerwatch.board import Board
-from layerwatch.config import Settings
+from layerwatch.config import PUSHED, Settings
 from layerwatch.daemon.admission import admit
+from layerwatch.daemon.beginning import ONCE_PATIENCE_S, Beginning, Over
 from layerwatch.daemon.crew import Crew
 from layerwatch.daemon.doorbell import Doorbell
+from layerwatch.daemon.ending import Ending
 from layerwatch.daemon.house import House
 from layerwatch.daemon.once import why_over
 from layerwatch.daemon.opening import open_books
 from layerwatch.daemon.page import StatusPage, Troubles
 from layerwatch.daemon.reload import Load, Reload, Steps
-from layerwatch.daemon.roster import Roster
+from layerwatch.daemon.roster import Post, Roster
 from layerwatch.daemon.signals import Signals, hangups
 from layerwatch.errors import ApiDown, EnvironmentProblem, LedgerTrouble, Problem
 from layerwatch.ledger import Ledger
@@ -117,34 +120,54 @@ class Daemon:
 
     def run(self) -> Ended:
         """Work until a signal comes or, with `once`, until everything is done. Raises `UserError` where it cannot
-        begin."""
+        begin, and with `once` `LedgerTrouble` where what is left is not known."""
         tenure = self._crew.tenure = _tenure(self._settings)
+        self._shared = self._crew.tenure.membership is not None
+        self._ending = Ending(STOP_BUDGET_S, shared=self._shared)
         try:
-            with tenure.open() as ledger:
-                with hangups(self._reload.ask, self._terminal_gone):
-                    self._begin(ledger)
-                    with Signals(self._signals.append, self._thread_died) as signals:
-                        self._wake = signals.wake
-                        self._start(ledger)
-                        reason = self._supervise(ledger, signals.wait)
+            with (
+                Signals(self._signals.append, self._thread_died) as signals,
+                hangups(self._reload.ask, self._terminal_gone),
+            ):
+                self._wake = signals.wake
+                self._beginning = self._patient(signals.wait)
+                try:
+                    with self._beginning.ledger(tenure.open) as ledger:
+                        self._start(self._begin(ledger))
+                        # From now on by one that knows which folders are this host's.
+                        reason = self._supervise(tenure.open() if self._shared else ledger, signals.wait)
                         self._notifier.stopping()
                         self._end()
-                return self._ended(ledger, reason)
+                        return self._ended(ledger, reason)
+                except Over:
+                    return self._ended_early()
         finally:
-            tenure.release()
+            with suppress(LedgerTrouble):  # its lease runs out
+                self._ending.ledger(tenure.release)
 
     def stop(self) -> None:
         """End the run as a signal would. From any thread, at any time."""
         self._asked_to_stop = True
         self._wake()
 
-    def _begin(self, ledger: Ledger) -> None:
-        """What may still say that it cannot be."""
+    def _patient(self, wait: Callable[[float], None]) -> Beginning:
+        left_s = ONCE_PATIENCE_S if self._deadline is None else min(self._deadline - time.monotonic(), ONCE_PATIENCE_S)
+        return Beginning(
+            wait, self._wake, lambda: self._why_end() is not None, self._tell, self._notifier,
+            self._settings.ledger.shown, self._shared, left_s if self._once else math.inf,
+        )  # fmt: skip
+
+    def _begin(self, ledger: Ledger) -> list[Post]:
+        """What may still say that it cannot be. Who is to work."""
         self._warn()
         self._prepare(self._settings)
-        self._check_api()
-        alone = self._house.alone = self._crew.tenure.membership is None
-        open_books(ledger, self._settings, self._tell, once=self._once, alone=alone)
+        self._beginning.unless_over(self._check_api)
+        self._house.alone = not self._shared
+        return self._beginning.ledger(partial(self._open_books, ledger))
+
+    def _open_books(self, ledger: Ledger) -> list[Post]:
+        open_books(ledger, self._settings, self._tell, once=self._once, alone=not self._shared)
+        return list(self._crew.posts(ledger))
 
     def _check_api(self) -> None:
         layer = self._crew.layer(self._settings)
@@ -156,10 +179,10 @@ class Daemon:
             now = time.monotonic()
             self._gate.down(Pass(now, probe=False), error, now)
 
-    def _start(self, ledger: Ledger) -> None:
+    def _start(self, posts: list[Post]) -> None:
         self._crew.share()
         self._watch.start()
-        self._roster.fill(self._crew.posts(ledger))
+        self._roster.fill(posts)
         if self._page:
             self._page.take(self._settings)
         self._notifier.ready(f"watching {len(self._settings.folders)} folders")
@@ -168,22 +191,33 @@ class Daemon:
         while True:
             if not self._asked_to_stop:
                 wait(ONCE_S if self._once else SUPERVISE_S)
-            if self._signals:
-                return signal.Signals(self._signals[0]).name
             if not self._crash and not self._watch.alive:
                 self._crash = "the thread that watches the folders has died"
-            if self._crash:
-                return ""
-            if self._asked_to_stop:
-                return "stopped"
+            if (reason := self._why_end()) is not None:
+                return reason
             self._feed_watchdog()
             try:
                 self._reload.mind(ledger, self._settings)
                 self._house.keep(ledger, anybody_leaving=self._roster.anybody_leaving())
-                if self._once and (reason := why_over(ledger, self._crew, self._deadline)) is not None:
+                if self._once and (reason := self._why_over(ledger)) is not None:
                     return reason
             except LedgerTrouble as error:
                 self._ledger_trouble(error)
+
+    def _why_end(self) -> str | None:
+        """The signal, or what else wants it to end; empty where it cannot go on."""
+        if self._signals:
+            return signal.Signals(self._signals[0]).name
+        if self._crash:
+            return ""
+        return "stopped" if self._asked_to_stop else None
+
+    def _why_over(self, ledger: Ledger) -> str | None:
+        asked = partial(why_over, ledger, self._crew, self._deadline)
+        try:
+            return self._beginning.unless_over(asked) if self._shared else asked()
+        except Over:
+            return None
 
     def _feed_watchdog(self) -> None:
         """Only while every thread gets on: one that hangs is for the service manager to end."""
@@ -229,17 +263,26 @@ class Daemon:
 
     def _end(self) -> None:
         """Stop what feeds, then what works; whoever is not done by then is left behind."""
-        deadline = time.monotonic() + STOP_BUDGET_S
         self._stop.set()
         self._watch.stop()
         self._crew.wake()
-        for thread in self._roster.threads():
-            thread.join(max(deadline - time.monotonic(), 0))
+        self._ending.join(self._roster.threads())
         if self._page:
             self._page.close()
         if not any(thread.is_alive() for thread in self._roster.threads()):
-            self._crew.tenure.close()  # and whoever closes the ledger last folds its write-ahead log in
-        self._watch.join(max(deadline - time.monotonic(), 0))
+            # And whoever closes the ledger last folds its write-ahead log in.
+            self._ending.ledger(self._crew.tenure.close)
+        self._watch.join(self._ending.left_s)
+
+    def _ended_early(self) -> Ended:
+        """Before it has begun. Raises why it could not, where it was to do all that there is to do."""
+        if self._once and self._beginning.away:
+            raise self._beginning.away
+        reason = self._why_end() or ""
+        if self._crash:
+            raise RuntimeError(self._crash)
+        by_signal = reason if reason.startswith("SIG") else ""
+        return Ended(by_signal, 0, self._failed, "" if by_signal else reason)
 
     def _ended(self, ledger: Ledger, reason: str) -> Ended:
         if self._crash:
@@ -251,15 +294,18 @@ class Daemon:
         by_signal = reason if reason.startswith("SIG") else ""
         return Ended(by_signal, left, self._failed, "" if by_signal else reason)
 
+    def _ours(self) -> list[str] | None:
+        """The folders whose work is this host's, too; None where all is."""
+        return [*(folder.name for folder in self._settings.folders), PUSHED] if self._shared else None
+
     def _left(self, ledger: Ledger) -> int:
         try:
-            counts, made = ledger.reports.counts(), ledger.stories.counts()
+            return self._ending.ledger(partial(ledger.outstanding.left, self._ours()))
         except LedgerTrouble as error:
             if self._once:
                 raise
             self._tell(Notice("ledger_trouble", f"{error}; what is left to do is not known", logging.ERROR))
             return 0  # whoever ends it by a signal ends it whatever is left
-        return counts["queued"] + counts["uploading"] + made["queued"] + made["submitting"] + made["running"]
 
     # --- threads ------------------------------------------------------------------------------------------------------
 
@@ -299,7 +345,7 @@ class Daemon:
 def _tenure(settings: Settings) -> tenures.Tenure:
     ours = settings.ledger
     about = tenures.Daemon(ours.host or socket.gethostname(), os.getpid(), __version__, ours.lease)
-    return tenures.hold(ours.place, about, threading.Lock(), threading.Event)
+    return tenures.hold(ours.place, about, threading.Lock(), threading.Event, ours.names)
 
 
 def _watch(overflowed: Callable[[], None]) -> Watch:

@@ -32,6 +32,7 @@ from layerwatch.ledger.store import SqliteStore, is_url
 from layerwatch.ledger.stories import GenerationRow, InputRow, NeedRow, Spend, Stories
 from layerwatch.ledger.times import iso, seconds
 from layerwatch.ledger.turning import LostClaim
+from layerwatch.names import AS_THEY_ARE, Names
 
 if TYPE_CHECKING:
     from layerwatch.ledger.postgres.connecting import Pool
@@ -95,15 +96,23 @@ class Ledger:
     `UserError` with what to do when it cannot be used.
 
     `durable=False` is for one that need not outlive a power cut, such as a copy. `shared`: what all threads of a
-    daemon have in common; see `shared`.
+    daemon have in common; see `tenure`. `names`: what files are called in one that several hosts share, or a copy of
+    it; whoever asks goes by paths.
     """
 
     def __init__(
-        self, place: str, *, create: bool = True, durable: bool = True, shared: "GroupCommit | Pool | None" = None
+        self,
+        place: str,
+        *,
+        create: bool = True,
+        durable: bool = True,
+        shared: "GroupCommit | Pool | None" = None,
+        names: Names = AS_THEY_ARE,
     ) -> None:
-        self._store = _store(place, create=create, durable=durable, shared=shared)
+        self._store = _store(place, create=create, durable=durable, shared=shared, names=names)
         self._claims = itertools.count()
         self.path = place
+        self.names = names
         self.files = Files(self._store)
         self.finishing = FinishingTable(self._store)
         self.planning = Planning(self._store)
@@ -155,11 +164,11 @@ class Ledger:
         self.close()
 
 
-def _store(place: str, *, create: bool, durable: bool, shared: "GroupCommit | Pool | None") -> Store:
+def _store(place: str, *, create: bool, durable: bool, shared: "GroupCommit | Pool | None", names: Names) -> Store:
     if not is_url(place):
         assert shared is None or isinstance(shared, GroupCommit)
-        return SqliteStore(place, create=create, durable=durable, group=shared)
+        return SqliteStore(place, create=create, durable=durable, group=shared, names=names)
     from layerwatch.ledger.postgres.store import PostgresStore  # for those who have it alone
 
     assert not isinstance(shared, GroupCommit)
-    return PostgresStore(place, create=create, shared=shared)
+    return PostgresStore(place, create=create, shared=shared, names=names)

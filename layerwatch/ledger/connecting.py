@@ -9,12 +9,15 @@ from contextlib import suppress
 from typing import Any
 
 from layerwatch.errors import EnvironmentProblem, Problem, UserError
+from layerwatch.names import AS_THEY_ARE
 
 BUSY_MS = 10_000
 
 
 class SqliteConnection(sqlite3.Connection):
     """A `Connection`."""
+
+    names = AS_THEY_ARE
 
     def insert(self, statement: str, parameters: Sequence[Any], /) -> int:
         # Not by RETURNING, for which SQLite would keep the row aside.

@@ -5,6 +5,8 @@ from contextlib import AbstractContextManager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
+from layerwatch.names import Names
+
 if TYPE_CHECKING:
     from layerwatch.ledger.postgres.hosts import HostRow
 
@@ -28,7 +30,9 @@ class Cursor(Protocol):
 
 
 class Connection(Protocol):
-    """Statements inside one transaction, written as SQLite takes them."""
+    """Statements inside one transaction, written as SQLite takes them. `names`: what they call files."""
+
+    names: Names
 
     def execute(self, statement: str, parameters: Any = ..., /) -> Cursor: ...
 
@@ -50,6 +54,7 @@ class Store(Protocol):
     """The ledger's database as one thread has it. Raises `LedgerTrouble`."""
 
     path: str
+    names: Names  # what files are called in it
     claimant: str  # nobody else's claims begin so
     left_behind: str  # SQL: whether who holds a row's `claim` is no more, asked by one who has just begun
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from layerwatch.ledger.connection import Connection, Store
+from layerwatch.ledger.connection import OURS, Connection, Store
 from layerwatch.ledger.queues import Queue
 from layerwatch.ledger.store import plain
 from layerwatch.ledger.times import iso
@@ -22,6 +22,10 @@ class Delivery:
 
 
 _QUEUE = Queue("deliveries", "status = 'pending'", "id, claim, folder, event, item_id, attempts")
+_UNFINISHED = f"""
+SELECT 1 FROM deliveries WHERE status = 'pending' AND (claim IS NOT NULL OR next_attempt_at <= ?)
+  {OURS.format("folder")} LIMIT 1
+"""  # noqa: S608  ours alone
 
 
 class Deliveries:
@@ -44,10 +48,7 @@ class Deliveries:
 
     def unfinished(self, now: float) -> bool:
         """Whether one is due, or being done."""
-        asked = (
-            "SELECT 1 FROM deliveries WHERE status = 'pending' AND (claim IS NOT NULL OR next_attempt_at <= ?) LIMIT 1"
-        )
-        return bool(self._store.rows(asked, iso(now)))
+        return bool(self._store.rows(_UNFINISHED, iso(now)))
 
     def counts(self) -> dict[str, int]:
         """How many are to be made still, and how many were given up."""

@@ -9,9 +9,9 @@ from typing import Any
 from layerwatch.ledger.connection import Connection
 from layerwatch.ledger.marks import IS_NEWEST
 from layerwatch.ledger.plans import INPUT, Plan, Planned
-from layerwatch.ledger.store import to_text
 from layerwatch.ledger.times import iso, seconds
 from layerwatch.ledger.turning import SUPERSEDED, remember, supersede, turned
+from layerwatch.names import bound
 from layerwatch.states import OPEN, Generation, Turn, turn
 
 LOOK_LEAST_S, LOOK_MOST_S = 30.0, 900.0  # until what could not be read is looked at again
@@ -31,7 +31,7 @@ class _Row:
 def enact(connection: Connection, plan: Plan, now: float) -> Planned | None:
     """Make the ledger say what the plan says. None where the rules have nothing to say of the file any more."""
     trigger = plan.trigger
-    mine = (trigger.folder, plan.rule, to_text(trigger.path))
+    mine = (trigger.folder, plan.rule, connection.names.to_text(trigger.path))
     asked = "FROM generations WHERE folder = ? AND rule = ? AND path = ?"
     if trigger.recheck and not connection.execute(f"SELECT 1 {asked} LIMIT 1", mine).fetchone():
         return None  # a rule that was written since then: it fires for new files, and for old ones when it is asked to
@@ -51,7 +51,8 @@ def enact(connection: Connection, plan: Plan, now: float) -> Planned | None:
 
 def _ready(connection: Connection, plan: Plan, open_: Sequence[_Row], now: float) -> Planned:
     waiting = next((row for row in open_ if row.status is Generation.WAITING), None)
-    key, fired = plan.key, _with_key(connection, plan.key)
+    key = plan.key(connection.names)
+    fired = _with_key(connection, key)
     ours = next((row for row in fired if row.status in OPEN), None)
     if ours:
         _supersede(connection, open_, ours, now, is_news=False)
@@ -123,7 +124,7 @@ def _insert(connection: Connection, plan: Plan, event: Turn, now: float, columns
         "folder": plan.trigger.folder,
         "rule": plan.rule,
         "kind": plan.kind,
-        "path": to_text(plan.trigger.path),
+        "path": connection.names.to_text(plan.trigger.path),
         "status": status,
         "created_at": iso(now),
         "updated_at": iso(now),
@@ -164,7 +165,7 @@ def _set(connection: Connection, id_: int, plan: Plan) -> None:
     connection.executemany(
         "INSERT INTO generation_needs (generation_id, role, glob, key, optional) VALUES (?, ?, ?, ?, ?)",
         [
-            (id_, each.role, to_text(each.glob), None if each.key is None else to_text(each.key), each.optional)
+            (id_, each.role, bound(each.glob), None if each.key is None else bound(each.key), each.optional)
             for each in plan.missing
         ],
     )

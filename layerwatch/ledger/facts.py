@@ -8,8 +8,9 @@ from enum import StrEnum
 from typing import Any
 
 from layerwatch.ledger.connection import Store
-from layerwatch.ledger.store import plain, to_path, to_text
+from layerwatch.ledger.store import plain
 from layerwatch.ledger.times import iso
+from layerwatch.names import Names
 
 
 class FolderState(StrEnum):
@@ -54,10 +55,15 @@ ON CONFLICT (key) DO UPDATE SET value = excluded.value, updated_at = excluded.up
 _FOLDERS = "SELECT name, path, state, detail, scanned_at, known_at, unknown, overflows, mount FROM folders"
 
 
-def _folder(row: tuple[Any, ...]) -> FolderFacts:
+def _folder(row: tuple[Any, ...], names: Names) -> FolderFacts:
     name, path, state, detail, scanned_at, known_at, unknown, overflows, mount = row
-    place = None if mount is None else to_path(mount)
-    return FolderFacts(name, to_path(path), FolderState(state), detail, scanned_at, known_at, unknown, overflows, place)
+    path, mount = names.to_path(path), mount and _comparable(names.to_path(path), names.to_path(mount), names)
+    return FolderFacts(name, path, FolderState(state), detail, scanned_at, known_at, unknown, overflows, mount)
+
+
+def _comparable(folder: str, mount: str, names: Names) -> str | None:
+    """The mount point of a folder; None where it is one host's alone, above what is called otherwise by the others."""
+    return None if names.covers(folder) and not names.covers(mount) else mount
 
 
 class Facts:
@@ -73,6 +79,8 @@ class Facts:
 
         One that moved to another path is a new one: what lies there is new.
         """
+        names = self._store.names
+        mount = mount and _comparable(path, mount, names)
         with self._store.write() as connection:
             connection.execute(
                 "INSERT INTO folders (name, path, state, detail, mount, updated_at) VALUES (?, ?, ?, ?, ?, ?)"
@@ -80,7 +88,7 @@ class Facts:
                 " updated_at = excluded.updated_at, path = excluded.path,"
                 " mount = coalesce(excluded.mount, CASE WHEN folders.path = excluded.path THEN folders.mount END),"
                 " known_at = CASE WHEN folders.path = excluded.path THEN folders.known_at END",
-                (name, to_text(path), state, detail, mount and to_text(mount), iso(now)),
+                (name, names.to_text(path), state, detail, mount and names.to_text(mount), iso(now)),
             )
 
     def folder_scanned(self, name: str, unknown: int, now: float) -> None:
@@ -113,11 +121,11 @@ class Facts:
             connection.execute(f"DELETE FROM candidates WHERE folder NOT IN ({marks})", kept)  # noqa: S608
 
     def folders(self) -> list[FolderFacts]:
-        return [_folder(row) for row in self._store.rows(f"{_FOLDERS} ORDER BY name")]
+        return [_folder(row, self._store.names) for row in self._store.rows(f"{_FOLDERS} ORDER BY name")]
 
     def one_folder(self, name: str) -> FolderFacts | None:
         row = self._store.row(f"{_FOLDERS} WHERE name = ?", name)
-        return _folder(row) if row else None
+        return _folder(row, self._store.names) if row else None
 
     # --- candidates ---------------------------------------------------------------------------------------------------
 
@@ -128,12 +136,20 @@ class Facts:
                 "INSERT INTO candidates (path, folder, size, reason, since, updated_at) VALUES (?, ?, ?, ?, ?, ?)"
                 " ON CONFLICT (path) DO UPDATE SET size = excluded.size, reason = excluded.reason,"
                 " since = excluded.since, updated_at = excluded.updated_at",
-                (to_text(item.path), item.folder, item.size, plain(item.reason), iso(item.since), iso(now)),
+                (
+                    connection.names.to_text(item.path),
+                    item.folder,
+                    item.size,
+                    plain(item.reason),
+                    iso(item.since),
+                    iso(now),
+                ),
             )
 
     def no_longer_waiting(self, paths: Sequence[str]) -> None:
         with self._store.write() as connection:
-            connection.executemany("DELETE FROM candidates WHERE path = ?", [(to_text(path),) for path in paths])
+            names = [(connection.names.to_text(path),) for path in paths]
+            connection.executemany("DELETE FROM candidates WHERE path = ?", names)
 
     def nobody_waits(self, folder: str) -> None:
         """At a start, and when a folder went away: what waits is found again by a scan."""

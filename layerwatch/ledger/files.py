@@ -14,10 +14,11 @@ from layerwatch.ledger.firing import hurry_generations
 from layerwatch.ledger.found import Recorded, Refusal, Version, is_known, known, written
 from layerwatch.ledger.history import remember
 from layerwatch.ledger.marks import recheck
-from layerwatch.ledger.store import plain, to_path, to_text
+from layerwatch.ledger.store import plain
 from layerwatch.ledger.times import iso, seconds
 from layerwatch.ledger.turning import LostClaim
-from layerwatch.source import Digest, Identity
+from layerwatch.names import bound
+from layerwatch.source import Digest, Identity, Seen
 from layerwatch.states import Event, File, Verdict, move
 
 
@@ -126,7 +127,7 @@ _NEXT_BEGUN = f"""
 SELECT min(next_attempt_at) FROM sessions CROSS JOIN files ON id = file WHERE status = 'queued' {OURS.format("folder")}
 """  # noqa: S608  ours alone
 _UNFINISHED = f"""
-SELECT EXISTS (SELECT 1 FROM files WHERE status = 'uploading') OR ({_NEXT_DUE}) IS NOT NULL
+SELECT EXISTS (SELECT 1 FROM files WHERE status = 'uploading' {OURS.format("folder")}) OR ({_NEXT_DUE}) IS NOT NULL
 """  # noqa: S608  ours alone
 
 
@@ -139,8 +140,8 @@ class Files:
 
     # --- intake -------------------------------------------------------------------------------------------------------
 
-    def known(self, directory: str) -> set[tuple[str, int, int, int]]:
-        """The versions known directly in `directory`, as path and identity: a scan passes over these."""
+    def known(self, directory: str) -> dict[str, list[Seen]]:
+        """The versions known directly in `directory`, by their paths: a scan passes over these."""
         return known(self._store, directory)
 
     def is_known(self, path: str, identity: Identity) -> bool:
@@ -196,7 +197,7 @@ class Files:
                 id=id_,
                 claim=claim,
                 folder=folder,
-                path=to_path(path),
+                path=self._store.names.to_path(path),
                 identity=Identity(size, mtime_ns, inode),
                 digest=Digest(sha256, crc32c),
                 content_type=content_type,
@@ -285,7 +286,7 @@ class Files:
                 next_attempt_at=iso(now) if aftermath else None,
                 uploaded_at=iso(now),
                 aftermath="pending" if aftermath else None,
-                rule_key=None if rule_key is None else to_text(rule_key),
+                rule_key=None if rule_key is None else bound(rule_key),
                 planning=None if rule_key is None else "pending",
             )
             connection.execute("DELETE FROM sessions WHERE file = ?", (job.id,))
@@ -319,7 +320,7 @@ class Files:
                 connection.execute("DELETE FROM sessions WHERE file = ?", (job.id,))
             if not is_due_again:
                 # What waited for it is to look at what else there is.
-                recheck(connection, "path = ?", to_text(job.path))
+                recheck(connection, "path = ?", connection.names.to_text(job.path))
 
     def recover(self, now: float, claim: str | None = None) -> list[int]:
         """Put what was being uploaded back in the queue, session and all: at a start, when whoever worked on it is no

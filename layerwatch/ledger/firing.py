@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from layerwatch.ledger.budget import BLOCKED_SINCE, Asked, Held, Limits, day_after, over
-from layerwatch.ledger.connection import Connection, Store
+from layerwatch.ledger.connection import OURS, Connection, Store
 from layerwatch.ledger.marks import recheck
 from layerwatch.ledger.queues import Queue
-from layerwatch.ledger.store import to_json, to_path
+from layerwatch.ledger.store import to_json
 from layerwatch.ledger.times import iso
 from layerwatch.ledger.turning import guard, lies_outside, turned
 from layerwatch.states import OPEN, Generation, Turn
@@ -40,6 +40,12 @@ class Firing:
 
 _COLUMNS = "id, claim, folder, rule, kind, target, path, sidecars, approved, attempts"
 _QUEUE = Queue("generations", "status = 'queued'", _COLUMNS)
+# In the order of an index, which is then used, whomever they belong to.
+_FIRST = f"""
+SELECT id FROM generations WHERE status = '{{}}' {OURS.format("folder")} ORDER BY next_attempt_at, id LIMIT 1
+"""  # noqa: S608  ours alone
+_FIRSTS = (f"({_FIRST.format(status)})" for status in ("queued", "submitting", "running"))
+_UNFINISHED = f"SELECT coalesce({', '.join(_FIRSTS)})"
 
 
 class FiringTable:
@@ -61,8 +67,9 @@ class FiringTable:
             ).fetchall()
             outside = lies_outside(connection, row[0])
         id_, claimed, folder, rule, kind, target, path, sidecars, approved, attempts = row
+        path = self._store.names.to_path(path)
         return Firing(
-            id_, claimed, folder, rule, kind, target, to_path(path), dict(inputs), json.loads(sidecars or "{}"),
+            id_, claimed, folder, rule, kind, target, path, dict(inputs), json.loads(sidecars or "{}"),
             bool(approved), attempts, outside,
         )  # fmt: skip
 
@@ -72,9 +79,7 @@ class FiringTable:
 
     def unfinished(self) -> bool:
         """Whether any is on its way: to be fired, being fired, or running."""
-        return bool(
-            self._store.rows("SELECT 1 FROM generations WHERE status IN ('queued', 'submitting', 'running') LIMIT 1")
-        )
+        return self._store.row(_UNFINISHED) != (None,)
 
     def blocked_for(self, code: str, since: float) -> bool:
         """Whether one was blocked for this reason since then."""

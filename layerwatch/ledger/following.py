@@ -7,9 +7,10 @@ from typing import Any
 from layerwatch.ledger.connection import Connection, Store
 from layerwatch.ledger.deliveries import queue_delivery
 from layerwatch.ledger.queues import Queue
-from layerwatch.ledger.store import to_json, to_path, to_text
+from layerwatch.ledger.store import to_json
 from layerwatch.ledger.times import iso, seconds
 from layerwatch.ledger.turning import guard, lies_outside, turned
+from layerwatch.names import Names
 from layerwatch.states import Generation, Turn
 
 
@@ -64,8 +65,9 @@ class FollowingTable:
                 return None
             results, outside = _results(connection, row[0]), lies_outside(connection, row[0])
         id_, claimed, folder, rule, kind, target, path, remote_id, state, attempts, deadline = row
+        path = self._store.names.to_path(path)
         return Following(
-            id_, claimed, folder, rule, kind, target, to_path(path), remote_id, state, attempts, seconds(deadline),
+            id_, claimed, folder, rule, kind, target, path, remote_id, state, attempts, seconds(deadline),
             results, outside,
         )  # fmt: skip
 
@@ -104,7 +106,7 @@ class FollowingTable:
                 "INSERT INTO results (generation_id, number, path, sha256, size) VALUES (?, ?, ?, ?, ?)"
                 " ON CONFLICT (generation_id, number) DO UPDATE SET path = excluded.path, sha256 = excluded.sha256,"
                 " size = excluded.size, saved = 0",
-                (job.id, number, to_text(path), sha256, size),
+                (job.id, number, connection.names.to_text(path), sha256, size),
             )
 
     def saved(self, job: Following, number: int) -> None:
@@ -128,7 +130,7 @@ class FollowingTable:
             columns: dict[str, Any] = {} if price is None else {"price": price, "booked": price}
             turned(
                 connection, job.id, Generation.RUNNING, Turn.COMPLETED, now, claim=job.claim,
-                detail=f"{len(outputs)} results", outputs=to_json(outputs),
+                detail=f"{len(outputs)} results", outputs=to_json(_named(outputs, connection.names)),
                 remote_state="complete", completed_at=completed_at or iso(now), next_attempt_at=None, error_code=None,
                 error=None, attempts=0, **columns,
             )  # fmt: skip
@@ -158,8 +160,14 @@ class FollowingTable:
             )  # fmt: skip
 
 
+def _named(outputs: Sequence[Mapping[str, Any]], names: Names) -> list[dict[str, Any]]:
+    """Files among them by what the ledger calls them."""
+    return [{**each, **({"path": names.outside(each["path"])} if "path" in each else {})} for each in outputs]
+
+
 def _results(connection: Connection, id_: int) -> tuple[Result, ...]:
     rows = connection.execute(
         "SELECT number, path, sha256, size, saved FROM results WHERE generation_id = ? ORDER BY number", (id_,)
     )
+    to_path = connection.names.to_path
     return tuple(Result(number, to_path(path), sha256, size, bool(saved)) for number, path, sha256, size, saved in rows)

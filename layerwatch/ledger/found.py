@@ -4,6 +4,7 @@ What the ledger knows already only gets its identity renewed. The status comes f
 """
 
 import os
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -13,9 +14,10 @@ from layerwatch.errors import Code
 from layerwatch.ledger.connection import Connection, Store
 from layerwatch.ledger.history import remember
 from layerwatch.ledger.marks import come_back, next_found, recheck
-from layerwatch.ledger.store import is_bytes, plain, to_path, to_text
+from layerwatch.ledger.store import plain
 from layerwatch.ledger.times import iso
-from layerwatch.source import Digest, Identity
+from layerwatch.names import Names
+from layerwatch.source import Digest, Identity, Seen
 from layerwatch.states import Event, File, allows, move
 
 
@@ -62,15 +64,18 @@ _KNOWN = f"SELECT path, size, mtime_ns, inode FROM files WHERE dir = ? AND {_COU
 _IS_KNOWN = f"SELECT 1 FROM files WHERE path = ? AND size = ? AND mtime_ns = ? AND inode = ? AND {_COUNTS}"  # noqa: S608
 
 
-def known(store: Store, directory: str) -> set[tuple[str, int, int, int]]:
-    """The versions known directly in `directory`, as path and identity: a scan passes over these."""
-    rows = store.rows(_KNOWN, to_text(directory))
-    return {(to_path(row[0]), *row[1:]) if is_bytes(row[0]) else row for row in rows}
+def known(store: Store, directory: str) -> dict[str, list[Seen]]:
+    """The versions known directly in `directory`, by their paths: a scan passes over these."""
+    names, found = store.names, defaultdict[str, list[Seen]](list)
+    for row in store.rows(_KNOWN, names.to_text(directory)):
+        seen = (names.to_path(row[0]), *row[1:]) if names.differ(row[0]) else row
+        found[seen[0]].append(seen)
+    return found
 
 
 def is_known(store: Store, path: str, identity: Identity) -> bool:
     """Whether this very version is known, as `known` would say for its directory."""
-    facts = (to_text(path), identity.size, identity.mtime_ns, identity.inode)
+    facts = (store.names.to_text(path), identity.size, identity.mtime_ns, identity.inode)
     return store.row(_IS_KNOWN, *facts) is not None
 
 
@@ -94,7 +99,7 @@ def _inserted(connection: Connection, found: Sequence[Version], now: float) -> d
     if not fresh:
         return {}
     first = next_found(connection)
-    _insert_all(connection, [_values(item, number, now) for number, item in enumerate(fresh, first)])
+    _insert_all(connection, [_values(connection.names, item, number, now) for number, item in enumerate(fresh, first)])
     numbers = (first, first + len(fresh) - 1)
     connection.execute(_HISTORY, (iso(now), Event.SEEN.value, _QUEUED, *numbers))
     rows = connection.execute("SELECT found, id FROM files WHERE found BETWEEN ? AND ?", numbers).fetchall()
@@ -103,10 +108,11 @@ def _inserted(connection: Connection, found: Sequence[Version], now: float) -> d
 
 def _refused(connection: Connection, found: Sequence[Version]) -> set[str]:
     """Paths of these under which something was refused."""
-    paths = [to_text(item.path) for item in found]
+    names = connection.names
+    paths = [names.to_text(item.path) for item in found]
     marks = ", ".join("?" * len(paths))
     asked = f"SELECT path FROM files WHERE hash IS NULL AND path IN ({marks})"  # noqa: S608  marks only
-    return {to_path(path) for (path,) in connection.execute(asked, paths).fetchall()} if paths else set()
+    return {names.to_path(path) for (path,) in connection.execute(asked, paths).fetchall()} if paths else set()
 
 
 _QUEUED = move(None, Event.SEEN).value
@@ -134,10 +140,10 @@ def _insert_all(connection: Connection, rows: list[tuple[object, ...]]) -> None:
         connection.executemany(_INSERT, rows[-rest:])
 
 
-def _values(found: Version, number: int, now: float) -> tuple[object, ...]:
+def _values(names: Names, found: Version, number: int, now: float) -> tuple[object, ...]:
     at, digest = iso(now), found.digest
     return (
-        found.folder, to_text(found.path), to_text(found.path.rpartition("/")[0]), *found.identity,
+        found.folder, names.to_text(found.path), names.to_text(found.path.rpartition("/")[0]), *found.identity,
         digest.sha256, digest.crc32c, found.content_type, _QUEUED, at,
         at, at, found.origin, number, int(found.outside), at if found.seen_at is None else iso(found.seen_at),
     )  # fmt: skip
@@ -151,7 +157,7 @@ def _written_over(connection: Connection, item: Version | Refusal, now: float) -
 
 def _renewed(connection: Connection, found: Version, now: float) -> Recorded:
     """A version that the ledger knows, or of a path under which something was refused: that row goes on."""
-    path = to_text(found.path)
+    path = connection.names.to_text(found.path)
     asked = "SELECT hash IS NULL, id, status FROM files WHERE path = ? AND (hash = ? OR hash IS NULL)"
     known = {bool(null): rest for null, *rest in connection.execute(asked, (path, found.digest.sha256)).fetchall()}
     row, refused = known.get(False), known.get(True)
@@ -199,7 +205,7 @@ def _record_refusal(connection: Connection, found: Refusal, now: float) -> Recor
     }
     row = connection.execute(
         f"SELECT id, status, {', '.join(columns)} FROM files WHERE path = ? AND hash IS NULL",  # noqa: S608  ours alone
-        (to_text(found.path),),
+        (connection.names.to_text(found.path),),
     ).fetchone()
     if row and row[2:] == tuple(columns.values()):
         return Recorded(row[0], None)
@@ -216,8 +222,9 @@ def _show_to_rules(connection: Connection, sidecar: str) -> None:
     """The files that it lies beside go through the rules once more: what waited for it goes on."""
     stem = os.path.splitext(sidecar)[0]
     asked = "SELECT id, path FROM files WHERE rule_key IS NOT NULL AND path > ? AND path < ?"
-    for id_, path in connection.execute(asked, (to_text(f"{stem}."), to_text(f"{stem}/"))).fetchall():
-        if os.path.splitext(to_path(path))[0] == stem:
+    names = connection.names
+    for id_, path in connection.execute(asked, names.beside(stem)).fetchall():
+        if os.path.splitext(names.to_path(path))[0] == stem:
             recheck(connection, "id = ?", id_)
 
 
@@ -240,8 +247,8 @@ def _set(connection: Connection, id_: int, columns: dict[str, Any]) -> int:
 
 def _insert(connection: Connection, path: str, columns: dict[str, Any]) -> int:
     columns |= {
-        "path": to_text(path),
-        "dir": to_text(path.rpartition("/")[0]),
+        "path": connection.names.to_text(path),
+        "dir": connection.names.to_text(path.rpartition("/")[0]),
         "created_at": columns["updated_at"],
     }
     names, marks = ", ".join(columns), ", ".join("?" * len(columns))

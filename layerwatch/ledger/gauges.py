@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from layerwatch.ledger.connection import Store
-from layerwatch.ledger.store import to_path
 from layerwatch.ledger.times import seconds
 
 LOOKED_AT = 100  # of the queued files, the first recorded: who waits longest is among them
@@ -65,5 +64,6 @@ class Gauges:
             return []
         marks = ", ".join("?" * len(folders))
         rows = self._store.rows(_QUEUED.format(folders=marks), *folders, LOOKED_AT)
+        to_path = self._store.names.to_path
         found = [Queued(id_, folder, to_path(path), seconds(at)) for id_, folder, path, at in rows]
         return sorted(found, key=lambda queued: queued.since)

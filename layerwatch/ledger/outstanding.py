@@ -1,9 +1,11 @@
 """What is still to be done about a file beside its upload, and what was pushed and is no file yet. Reads only."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from layerwatch.ledger.connection import Store
-from layerwatch.ledger.store import to_path, to_text
+from layerwatch.ledger.finishing import placed
+from layerwatch.names import unbound
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +48,30 @@ class Outstanding:
     def __init__(self, store: Store) -> None:
         self._store = store
 
+    def left(self, folders: Sequence[str] | None) -> int:
+        """How many files and generations of these folders, or of all, are still to be seen through."""
+        ours = "" if folders is None else f" AND folder IN ({', '.join('?' * len(folders))})"
+        row = self._store.row(
+            f"SELECT (SELECT count(*) FROM files WHERE status IN ('queued', 'uploading'){ours})"  # noqa: S608  ours alone
+            f" + (SELECT count(*) FROM generations WHERE status IN ('queued', 'submitting', 'running'){ours})",
+            *(folders or ()),
+            *(folders or ()),
+        )
+        return int(row[0]) if row else 0
+
     def pushes(self, path: str) -> list[PushRow]:
         """All that are known of this absolute path, the latest first."""
         rows = self._store.rows(
             "SELECT id, folder, created_at, taken_at, file, error_code, error FROM pushed WHERE path = ?"
             " ORDER BY id DESC",
-            to_text(path),
+            self._store.names.to_text(path),
         )
         return [PushRow(*row) for row in rows]
 
     def of_file(self, id_: int) -> Rest:
         row = self._store.row("SELECT aftermath, aftermath_detail, planning IS NOT NULL FROM files WHERE id = ?", id_)
-        return Rest(row[0], row[1] and to_path(row[1]), bool(row[2])) if row else Rest(None, None, False)
+        here = self._store.names.here
+        return Rest(row[0], row[1] and placed(unbound(row[1]), here), bool(row[2])) if row else Rest(None, None, False)
 
     def actions(self, event: str, item_id: int) -> list[ActionRow]:
         """`event`: uploaded or complete; `item_id`: the file's, or the generation's."""

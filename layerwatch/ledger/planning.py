@@ -5,13 +5,13 @@ row per thing to be paid for. Every plan is one transaction with the mark it ans
 import os
 from collections.abc import Iterable, Sequence
 
-from layerwatch.ledger.connection import Store
+from layerwatch.ledger.connection import OURS, Store
 from layerwatch.ledger.enacting import enact
 from layerwatch.ledger.marks import IS_NEWEST, NEWEST_FIRST, UPLOADED, recheck
 from layerwatch.ledger.plans import Input, Missing, Origin, Plan, Planned
-from layerwatch.ledger.store import to_path, to_text
 from layerwatch.ledger.times import iso
 from layerwatch.ledger.turning import turned
+from layerwatch.names import bound, unbound
 from layerwatch.states import Generation, Turn
 
 _INPUT = (
@@ -66,23 +66,24 @@ class Planning:
         return bool(
             self._store.rows(
                 f"SELECT 1 FROM files WHERE planning IS NOT NULL AND {UPLOADED}"  # noqa: S608  ours alone
-                " AND folder IN (SELECT name FROM folders) LIMIT 1"
+                f" AND folder IN (SELECT name FROM folders) {OURS.format('folder')} LIMIT 1"
             )
         )
 
     def exactly(self, folder: str, key: str, path: str) -> Input | None:
         """The newest upload that is called so, whatever the case; None while a newer version of it is on its way."""
         asked = f"WHERE files.folder = ? AND rule_key = ? AND {_SETTLED} {_NEWEST} LIMIT 1"
-        found = self._inputs(asked, folder, to_text(key))
+        found = self._inputs(asked, folder, bound(key))
         # Uploaded before the folder had rules: then only by its exact name.
-        found = found or self._inputs(f"WHERE files.path = ? AND {_SETTLED} {_NEWEST} LIMIT 1", to_text(path))
+        named = self._store.names.to_text(path)
+        found = found or self._inputs(f"WHERE files.path = ? AND {_SETTLED} {_NEWEST} LIMIT 1", named)
         return next(iter(found), None)
 
     def beginning_with(self, folder: str, prefix: str) -> list[Input]:
         """All uploads of the folder whose folded path begins so, the newest first."""
         # As text, and as the bytes that those are kept as whose names are not UTF-8.
         begins = os.fsencode(prefix)
-        first = prefix if to_text(prefix) == prefix else begins
+        first = prefix if bound(prefix) == prefix else begins
         after = f"{prefix}\U0010ffff" if first == prefix else begins + b"\xff"
         return self._inputs(
             "WHERE files.folder = ? AND (rule_key >= ? AND rule_key < ? OR rule_key >= ? AND rule_key < ?)"
@@ -93,12 +94,12 @@ class Planning:
     def triggers_missing(self, folder: str, rule: str, key: str) -> list[Input]:
         """The files of generations of this rule that wait for what may be called `key`."""
         asked = f"WHERE files.id IN ({_MISSING}) AND {IS_NEWEST} ORDER BY files.id"
-        return self._inputs(asked, to_text(key), folder, rule)
+        return self._inputs(asked, bound(key), folder, rule)
 
     def triggers_using(self, folder: str, rule: str, path: str) -> list[Input]:
         """The files of generations of this rule of which an earlier version of `path` is a further input."""
         asked = f"WHERE files.id IN ({_USING}) AND {_SETTLED} AND {IS_NEWEST} ORDER BY files.id"
-        return self._inputs(asked, to_text(path), folder, rule)
+        return self._inputs(asked, self._store.names.to_text(path), folder, rule)
 
     def overdue(self, now: float) -> list[tuple[int, str, Input]]:
         """Generations that have waited long enough: id, rule, and the file that the rule matched."""
@@ -118,9 +119,9 @@ class Planning:
     def sidecars(self, path: str) -> list[str]:
         """What lies beside another file under this path, whatever the case of its ending, and has been found quiet; the
         very path first. Some of them may be gone."""
-        stem, ending = os.path.splitext(path)
+        (stem, ending), names = os.path.splitext(path), self._store.names
         asked = "SELECT path FROM files WHERE path > ? AND path < ? AND hash IS NULL AND error_code = 'sidecar'"
-        found = [to_path(row[0]) for row in self._store.rows(asked, to_text(f"{stem}."), to_text(f"{stem}/"))]
+        found = [names.to_path(row[0]) for row in self._store.rows(asked, *names.beside(stem))]
         return sorted((each for each in found if _is_called(each, stem, ending)), key=lambda each: (each != path, each))
 
     def any_results(self) -> bool:
@@ -138,7 +139,7 @@ class Planning:
         return Origin(*row) if row else None
 
     def _inputs(self, tail: str, *values: object) -> list[Input]:
-        rows = self._store.rows(f"{_INPUT} {tail}", *values)
+        rows, to_path = self._store.rows(f"{_INPUT} {tail}", *values), self._store.names.to_path
         return [
             Input(id_, folder, to_path(path), hash_, file_id, depth, bool(again), bool(recheck), marks, bool(outside))
             for id_, folder, path, hash_, file_id, depth, again, recheck, marks, outside in rows
@@ -178,7 +179,7 @@ class Planning:
         with self._store.write() as connection:
             needs = "SELECT role, glob FROM generation_needs WHERE generation_id = ? AND optional = 0 ORDER BY role"
             rows = [(each.role, each.glob) for each in missing] or connection.execute(needs, (id_,)).fetchall()
-            message = "waited in vain for " + ", ".join(f"{role} ({to_path(glob)})" for role, glob in rows)
+            message = "waited in vain for " + ", ".join(f"{role} ({unbound(glob)})" for role, glob in rows)
             turned(
                 connection,
                 id_,

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from layerwatch.names import Names
 from layerwatch.states import Generation, Turn
 
 INPUT = "input"
@@ -64,11 +65,10 @@ class Plan:
     wait_s: float | None = None
     fires_again_on: tuple[str, ...] = ()
 
-    @property
-    def key(self) -> str:
+    def key(self, names: Names) -> str:
         """What it fires once for: folder, rule, path, and the hashes of its inputs; never the rule's parameters, so
-        that editing a rule pays for nothing."""
-        parts = [self.trigger.folder, self.rule, self.trigger.path, self.trigger.hash]
+        that editing a rule pays for nothing. By the path's name: the same on every host."""
+        parts = [self.trigger.folder, self.rule, names.outside(self.trigger.path), self.trigger.hash]
         parts += [f"{role}={each.hash}" for role, each in sorted(self.companions.items())]
         parts += [f"{role}={self.sidecars[role]}" for role in sorted(self.fires_again_on) if role in self.sidecars]
         return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from layerwatch.ledger.connection import Connection, Store
 from layerwatch.ledger.found import Recorded, Refusal, Version, written
-from layerwatch.ledger.store import to_path, to_text
 from layerwatch.ledger.times import iso, seconds
 
 
@@ -61,7 +60,8 @@ class Pushes:
         """Write these down, all or none; returns their numbers."""
         with self._store.write() as connection:
             self._store.announce(connection)
-            ids = [connection.insert(_ADD, (to_text(path), folder, iso(now))) for path in paths]
+            named = map(connection.names.to_text, paths)
+            ids = [connection.insert(_ADD, (name, folder, iso(now))) for name in named]
         return range(ids[0], ids[-1] + 1) if ids else range(0)
 
     def untaken(self, after: int, limit: int) -> list[Push]:
@@ -71,7 +71,7 @@ class Pushes:
             after,
             limit,
         )
-        return [Push(id_, to_path(path), folder, seconds(at)) for id_, path, folder, at in rows]
+        return [Push(id_, self._store.names.to_path(path), folder, seconds(at)) for id_, path, folder, at in rows]
 
     def unfinished(self, after: int = 0) -> bool:
         """Whether there are any."""
@@ -93,7 +93,7 @@ class Pushes:
     def outcomes(self, ids: range) -> list[Outcome]:
         """What has become of these, in their order."""
         return [
-            Outcome(id_, to_path(path), bool(refused), *rest)
+            Outcome(id_, self._store.names.to_path(path), bool(refused), *rest)
             for id_, path, refused, *rest in self._store.rows(_OUTCOME, ids.start, ids.stop - 1)
         ]
 

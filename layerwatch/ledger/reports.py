@@ -6,8 +6,10 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from layerwatch.ledger.connection import NO_LIMIT, Store
-from layerwatch.ledger.store import to_path, to_text
+from layerwatch.ledger.finishing import placed
+from layerwatch.names import unbound
 from layerwatch.source import Identity
+from layerwatch.states import File
 
 _COLUMNS = (
     "id, folder, path, size, mtime_ns, hash, content_type, status, file_id, error_code, error, attempts, bytes_sent,"
@@ -64,6 +66,12 @@ _KNOWN = (
     "id, folder, path, size, mtime_ns, inode, hash, status, error_code, verified, next_attempt_at, updated_at,"
     " aftermath, aftermath_detail"
 )
+# Most files are uploaded, and are what is left of all: how many rows there are SQLite reads off the pages of an index,
+# hundreds at once; those of one status it counts one by one. In one statement, so as they are at one instant, and not
+# grouped, for which it would look at all of them.
+_OTHERS = tuple(status for status in File if status is not File.UPLOADED)
+_EACH = ", ".join(f"(SELECT count(*) FROM files WHERE status = '{status}')" for status in _OTHERS)  # noqa: S608  ours
+_COUNTS = f"SELECT (SELECT count(*) FROM files), {_EACH}"  # noqa: S608
 _PAGE = 1000
 # Rows that are looked at for those of one folder, for which no index has them in order: at first, and at the most.
 _NEAR, _REACH = 1_000, 100_000
@@ -101,8 +109,9 @@ class Reports:
 
     def counts(self) -> dict[str, int]:
         """Files by status; every status is there."""
-        counted = dict(self._store.rows("SELECT status, count(*) FROM files GROUP BY status"))
-        return {status: counted.get(status, 0) for status in ("queued", "uploading", "uploaded", "failed", "skipped")}
+        ((whole, *others),) = self._store.rows(_COUNTS)
+        counted = dict(zip(_OTHERS, others, strict=True)) | {File.UPLOADED: whole - sum(others)}
+        return {str(status): counted[status] for status in File}
 
     def queued(self) -> int:
         """How many files are queued: what `counts` says, at the cost of these alone."""
@@ -135,7 +144,7 @@ class Reports:
         asked = "SELECT path, folder, size, reason, since FROM candidates ORDER BY since, path LIMIT ?"
         rows = self._store.rows(asked, NO_LIMIT if limit is None else limit)
         return [
-            {"path": to_path(path), "folder": folder, "size": size, "reason": reason, "since": since}
+            {"path": self._store.names.to_path(path), "folder": folder, "size": size, "reason": reason, "since": since}
             for path, folder, size, reason, since in rows
         ]
 
@@ -152,13 +161,19 @@ class Reports:
 
     def versions(self, path: str) -> list[FileRow]:
         """All rows of one path, the latest first."""
-        return self._files("WHERE path = ? ORDER BY updated_at DESC, id DESC", to_text(os.path.abspath(path)))
+        return self._files(
+            "WHERE path = ? ORDER BY updated_at DESC, id DESC", self._store.names.to_text(os.path.abspath(path))
+        )
 
     def history(self, id_: int) -> list[HistoryLine]:
         asked = (
             "SELECT at, event, status, error_code, detail FROM history WHERE item = 'file' AND item_id = ? ORDER BY id"
         )
-        return [HistoryLine(*row) for row in self._store.rows(asked, id_)]
+        here = self._store.names.here
+        rows = self._store.rows(asked, id_)
+        return [
+            HistoryLine(at, event, status, code, text and placed(text, here)) for at, event, status, code, text in rows
+        ]
 
     # --- for the status page: a few rows, or entries of an index, are looked at, however many there are ---------------
 
@@ -211,11 +226,11 @@ class Reports:
 
     def known_at(self, path: str) -> list[Known]:
         """All versions of one path, the latest first."""
-        return self._known("WHERE path = ? ORDER BY updated_at DESC, id DESC", to_text(path))
+        return self._known("WHERE path = ? ORDER BY updated_at DESC, id DESC", self._store.names.to_text(path))
 
     def newest_in(self, directory: str) -> Iterator[Known]:
         """The latest version of each path directly in `directory`."""
-        return self._paged(f"dir = ? AND {_IS_NEWEST}", to_text(directory))
+        return self._paged(f"dir = ? AND {_IS_NEWEST}", self._store.names.to_text(directory))
 
     def with_status(self, status: str, folder: str | None = None) -> Iterator[Known]:
         """All rows with this status, the oldest first."""
@@ -239,7 +254,7 @@ class Reports:
             page = self._store.rows(asked, before, _PAGE)
             if not page:
                 return
-            yield from (to_path(directory) for (directory,) in page)
+            yield from (self._store.names.to_path(directory) for (directory,) in page)
             before = page[-1][0]
 
     def rows_by_folder(self) -> dict[str, int]:
@@ -259,7 +274,8 @@ class Reports:
 
     def waits(self, path: str) -> tuple[int, str] | None:
         """The size, and when that was said, of a file that lies there quiet and is not taken yet."""
-        row = self._store.row("SELECT size, updated_at FROM candidates WHERE path = ?", to_text(path))
+        asked = "SELECT size, updated_at FROM candidates WHERE path = ?"
+        row = self._store.row(asked, self._store.names.to_text(path))
         return (row[0], row[1]) if row else None
 
     def _paged(self, where: str, *values: object) -> Iterator[Known]:
@@ -270,12 +286,13 @@ class Reports:
 
     def _known(self, tail: str, *values: object) -> list[Known]:
         rows = self._store.rows(f"SELECT {_KNOWN} FROM files {tail}", *values)  # noqa: S608  ours alone
-        found = []
+        found, names = [], self._store.names
         for id_, folder, path, size, mtime_ns, inode, *rest in rows:
-            rest[-1] = None if rest[-1] is None else to_path(rest[-1])  # it may name a path
-            found.append(Known(id_, folder, to_path(path), Identity(size, mtime_ns, inode), *rest))
+            rest[-1] = None if rest[-1] is None else placed(unbound(rest[-1]), names.here)
+            found.append(Known(id_, folder, names.to_path(path), Identity(size, mtime_ns, inode), *rest))
         return found
 
     def _files(self, tail: str, *values: object, **named: object) -> list[FileRow]:
         rows = self._store.rows(f"SELECT {_COLUMNS} FROM files {tail}", *values, **named)  # noqa: S608  ours alone
+        to_path = self._store.names.to_path
         return [FileRow(id_, folder, to_path(path), *rest) for id_, folder, path, *rest in rows]

@@ -15,41 +15,18 @@ from layerwatch.ledger import schema
 from layerwatch.ledger.connecting import SqliteConnection, connect, insist_on_directory, set_up, unusable
 from layerwatch.ledger.connection import Connection, Lane
 from layerwatch.ledger.groupcommit import GroupCommit
+from layerwatch.names import AS_THEY_ARE, Names
 
 if TYPE_CHECKING:
     from layerwatch.ledger.postgres.hosts import HostRow
 
 WAL_MOST_BYTES = 4 * 1024 * 1024
-# A name that is not UTF-8, in a database whose text must be: this mark, which no path begins with, and the bytes in
-# hex, which are in the same order, and begin the same, as the bytes.
-BYTES = "\x01"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def is_url(place: str) -> bool:
     """Whether the ledger is a database of a server, not a file."""
     return place.startswith(("postgresql://", "postgres://"))
-
-
-def to_text(path: str) -> str | bytes:
-    """A path as it is bound: text, or the raw bytes where the name is not UTF-8 (or would be taken for such a one)."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return os.fsencode(path)
-    return path if not path.startswith(BYTES) else path.encode()  # relative, and odd: not to be taken for the mark
-
-
-def to_path(value: str | bytes) -> str:
-    """What `to_text` bound, as Python carries paths."""
-    if isinstance(value, bytes):
-        return os.fsdecode(value)
-    return os.fsdecode(bytes.fromhex(value[1:])) if value.startswith(BYTES) else value
-
-
-def is_bytes(value: str | bytes) -> bool:
-    """Whether this is a name that is not UTF-8, as a database has it."""
-    return isinstance(value, bytes) or value.startswith(BYTES)
 
 
 def to_json(value: object) -> str:
@@ -65,14 +42,21 @@ def plain(message: str) -> str:
 class SqliteStore:
     """One connection to the ledger at `path`: each thread has its own. Created, and migrated, where that is needed.
 
-    `durable=False`: what is written need not outlive a power cut. `group`: with whom it shares its commits. Raises
-    `UserError` with what to do when the ledger cannot be used.
+    `durable=False`: what is written need not outlive a power cut. `group`: with whom it shares its commits. `names`: of
+    a copy of a ledger that several hosts share. Raises `UserError` with what to do when the ledger cannot be used.
     """
 
     def __init__(
-        self, path: str, *, create: bool = True, durable: bool = True, group: GroupCommit | None = None
+        self,
+        path: str,
+        *,
+        create: bool = True,
+        durable: bool = True,
+        group: GroupCommit | None = None,
+        names: Names = AS_THEY_ARE,
     ) -> None:
         self.path = path
+        self.names = names
         self.claimant = uuid.uuid4().hex
         self.left_behind = "1 = 1"  # there is one daemon at a time: what was claimed before it began is nobody's
         self._group = group
@@ -84,6 +68,7 @@ class SqliteStore:
         insist_on_directory(path)
         try:
             self.connection = connect(path)
+            self.connection.names = names
         except (sqlite3.Error, OSError) as error:
             raise unusable(path, error) from None
         try:

@@ -8,7 +8,7 @@ from typing import Any
 from layerwatch.ledger.budget import BOOKINGS
 from layerwatch.ledger.connection import NO_LIMIT, Store
 from layerwatch.ledger.reports import HistoryLine
-from layerwatch.ledger.store import to_path, to_text
+from layerwatch.names import Names, unbound
 from layerwatch.states import Generation
 
 _COLUMNS = (
@@ -125,7 +125,7 @@ class Stories:
         return self._rows(
             "WHERE id IN (SELECT generation_id FROM generation_inputs JOIN files ON files.id = file WHERE path = ?)"
             " ORDER BY id DESC",
-            to_text(path),
+            self._store.names.to_text(path),
         )
 
     def inputs(self, id_: int) -> list[InputRow]:
@@ -135,13 +135,13 @@ class Stories:
             " WHERE generation_id = ? ORDER BY role <> 'input', role",
             id_,
         )
-        return [InputRow(role, file, to_path(path), *rest) for role, file, path, *rest in rows]
+        return [InputRow(role, file, self._store.names.to_path(path), *rest) for role, file, path, *rest in rows]
 
     def needs(self, id_: int) -> list[NeedRow]:
         """What it waits for."""
         asked = "SELECT role, glob, optional FROM generation_needs WHERE generation_id = ? ORDER BY role"
         rows = self._store.rows(asked, id_)
-        return [NeedRow(role, to_path(glob), bool(optional)) for role, glob, optional in rows]
+        return [NeedRow(role, unbound(glob), bool(optional)) for role, glob, optional in rows]
 
     def request(self, id_: int) -> dict[str, Any] | None:
         """The body as it was sent, or was to be."""
@@ -153,6 +153,7 @@ class Stories:
         rows = self._store.rows(
             "SELECT number, path, sha256, size, saved FROM results WHERE generation_id = ? ORDER BY number", id_
         )
+        to_path = self._store.names.to_path
         return [
             {"number": number, "path": to_path(path), "sha256": sha256, "size": size, "saved": bool(saved)}
             for number, path, sha256, size, saved in rows
@@ -217,12 +218,17 @@ class Stories:
         rows = self._store.rows(
             "SELECT generation_id, path, sha256, size FROM results WHERE saved = 1 ORDER BY 1, number"
         )
+        to_path = self._store.names.to_path
         return [(id_, to_path(path), sha256, size) for id_, path, sha256, size in rows]
 
     def _rows(self, tail: str, *values: object) -> list[GenerationRow]:
-        found = []
+        found, names = [], self._store.names
         for row in self._store.rows(f"SELECT {_COLUMNS} FROM generations {tail}", *values):  # noqa: S608  ours alone
             named = dict(zip(_COLUMNS.replace(" ", "").split(","), row, strict=True))
-            outputs = tuple(json.loads(named.pop("outputs") or "[]"))
-            found.append(GenerationRow(**named | {"path": to_path(named["path"] or ""), "outputs": outputs}))
+            outputs = tuple(_here(each, names) for each in json.loads(named.pop("outputs") or "[]"))
+            found.append(GenerationRow(**named | {"path": names.to_path(named["path"] or ""), "outputs": outputs}))
         return found
+
+
+def _here(output: Mapping[str, Any], names: Names) -> Mapping[str, Any]:
+    return {**output, "path": names.here(output["path"])} if "path" in output else output

@@ -8,6 +8,7 @@ from layerwatch.ledger import Ledger
 from layerwatch.ledger.groupcommit import GroupCommit, Signal, Turn
 from layerwatch.ledger.lock import Lock
 from layerwatch.ledger.store import is_url
+from layerwatch.names import AS_THEY_ARE, Names
 
 if TYPE_CHECKING:
     from layerwatch.ledger.postgres.membership import Membership
@@ -31,7 +32,7 @@ class Tenure(Protocol):
     def membership(self) -> "Membership | None": ...
 
     def open(self) -> Ledger:
-        """The ledger, for one thread. Raises `UserError`."""
+        """The ledger, for one thread. Raises `UserError`, and `LedgerTrouble` where it may be there in a moment."""
         ...
 
     def share(self) -> None:
@@ -80,10 +81,11 @@ class Sole:
         self._lock.release()
 
 
-def hold(place: str, daemon: Daemon, turn: Turn, signal: Callable[[], Signal]) -> Tenure:
-    """Begin to work on the ledger at `place`; see `Sole` and `postgres.membership`. Raises `UserError`."""
+def hold(place: str, daemon: Daemon, turn: Turn, signal: Callable[[], Signal], names: Names = AS_THEY_ARE) -> Tenure:
+    """Begin to work on the ledger at `place`; see `Sole` and `postgres.membership`. `names`: see `Ledger`. Raises
+    `UserError`."""
     if not is_url(place):
         return Sole(place, turn, signal)
     from layerwatch.ledger.postgres.membership import Shared
 
-    return Shared(place, daemon)
+    return Shared(place, daemon, names)

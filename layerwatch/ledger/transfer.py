@@ -13,7 +13,7 @@ from functools import cache
 from typing import Any, Protocol
 
 from layerwatch.ledger import schema
-from layerwatch.ledger.store import BYTES
+from layerwatch.names import BYTES
 
 Row = tuple[Any, ...]
 # Where a name may stand that is not UTF-8; in any other column, what looks like one is a message.

@@ -45,7 +45,8 @@ def preview(
         if _is_there(settings.ledger.place):
             with Ledger(settings.ledger.place, create=False) as ledger:
                 ledger.copy_to(path)
-        with Ledger(path, durable=False) as copy:
+        # The copy calls files what the ledger calls them.
+        with Ledger(path, durable=False, names=settings.ledger.names) as copy:
             return _rehearse(Stage(settings, copy, prices, wall, progress), runs=runs)
 
 

@@ -13,6 +13,7 @@ from typing import Self
 from layerwatch import media, source
 from layerwatch.errors import JobError
 from layerwatch.ledger import FolderState, Ledger
+from layerwatch.ledger.finishing import MOVED_TO
 from layerwatch.source import Identity, identity
 from layerwatch.web.answer import Answer
 from layerwatch.web.sight import Sight
@@ -105,9 +106,9 @@ def place_of_result(roots: Mapping[str, str], ledger: Ledger, generation: int, n
 
 def _moved_to(aftermath: str | None, detail: str | None) -> str | None:
     """Where its folder has moved a file, which is the same one there as long as it is on the same filesystem."""
-    if aftermath != "done" or not (detail or "").startswith("moved to "):
+    if aftermath != "done" or not (detail or "").startswith(MOVED_TO):
         return None
-    return (detail or "").removeprefix("moved to ").removesuffix("; receipt written")
+    return (detail or "").removeprefix(MOVED_TO).removesuffix("; receipt written")
 
 
 def picture(place: Place | None) -> Picture | None:

@@ -49,7 +49,7 @@ def _page(sight: Sight, query: str) -> Answer:
 def _with_ledger(sight: Sight, answer: Callable[[Ledger | None, str], Answer]) -> Answer:
     """What `answer` says with the ledger; where that is of no use, what it says without, and for this reason."""
     try:
-        with Ledger(sight.settings().ledger.place, create=False) as ledger:
+        with _open(sight) as ledger:
             return answer(ledger, "")
     except (LedgerTrouble, UserError) as error:
         return answer(None, str(error))
@@ -60,7 +60,7 @@ def _picture(sight: Sight, path: str) -> Picture | None:
     if file is None and result is None:
         return None
     try:
-        with Ledger(sight.settings().ledger.place, create=False) as ledger:
+        with _open(sight) as ledger:
             roots = media.roots(sight)
             if file:
                 return media.picture(media.place_of_file(roots, ledger, int(file[1])))
@@ -68,6 +68,11 @@ def _picture(sight: Sight, path: str) -> Picture | None:
             return media.picture(media.place_of_result(roots, ledger, int(result[1]), int(result[2])))
     except (LedgerTrouble, UserError):
         return None
+
+
+def _open(sight: Sight) -> Ledger:
+    ours = sight.settings().ledger
+    return Ledger(ours.place, create=False, names=ours.names)
 
 
 def _not_found() -> Answer:

@@ -3,7 +3,8 @@
 import json
 import sqlite3
 import time
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from layerwatch.cli import cli
-from layerwatch.ledger import Ledger, Lock
+from layerwatch.ledger import Ledger, Lock, migrating
 from layerwatch.ledger.transfer import tables
 
 from .conftest import HOSTILE, Place
@@ -176,6 +177,40 @@ def test_a_source_that_is_not_there_is_told_of_and_nothing_made(filled: Place, d
     failed(migrate(filled, database, "--from", str(nowhere)), 2, "there is no ledger yet")
     assert not nowhere.exists()
     failed(migrate(filled, filled.path), 2, "name another place")
+
+
+def test_of_a_file_that_was_not_there_nothing_is_left_when_it_fails(filled: Place, database: str) -> None:
+    migrate(filled, database)
+    run(database, "ALTER TABLE layerwatch.files ALTER path DROP NOT NULL; UPDATE layerwatch.files SET path = NULL")
+    (filled.home / "there").mkdir()
+    before = sorted(filled.home.rglob("*"))
+    for back in ("back.db", "new/deep/back.db", "there/back.db"):
+        failed(migrate(filled, str(filled.home / back), "--from", database), 1, "cannot be copied")
+        assert sorted(filled.home.rglob("*")) == before
+
+
+def test_but_what_others_have_put_there_meanwhile_is(tmp_path: Path) -> None:
+    new = tmp_path / "new"
+    pushed, held, neither = (str(new / name) for name in ("pushed.db", "held.db", "neither.db"))
+
+    def fails(path: str, meanwhile: Callable[[], object]) -> None:
+        missing = migrating._missing(path)
+        with suppress(ZeroDivisionError), migrating._taken_back(missing, path):
+            Ledger(path).close()
+            meanwhile()
+            _ = 1 / 0
+
+    def push() -> None:
+        with Ledger(pushed) as ledger:
+            ledger.pushes.add(["/a.png"], None, 0.0)
+
+    locks: list[Lock] = []
+    fails(pushed, push)
+    fails(held, lambda: locks.append(Lock(held)))
+    fails(neither, (new / "other").touch)
+    locks[0].release()
+    left = sorted(each.name for each in new.iterdir() if not each.name.endswith(".lock"))
+    assert left == ["held.db", "other", "pushed.db"]
 
 
 def test_a_password_in_an_address_that_is_refused_is_not_said(filled: Place) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -15,7 +16,8 @@ import pytest
 from psycopg import sql
 
 from layerwatch.cli import COMMANDS
-from layerwatch.ledger import Ledger
+from layerwatch.ledger import Ledger, seconds
+from tests.starts import Start, to_its_end
 
 from .conftest import WORKSPACE, Place
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 SECRET = "tell/tale:Passw%rd#42"
 SEEN = """INSERT INTO layerwatch.hosts (instance, name, pid, version, backend, watches, lease_s, seen_at)
-VALUES (%s, %s, 4711, %s, 0, %s, 20, clock_timestamp() - make_interval(secs => %s))"""
+VALUES (%s, %s, 4711, %s, 0, %s, 600, clock_timestamp() - make_interval(secs => %s))"""
 
 
 class There(Place):
@@ -63,7 +65,7 @@ def test_status_names_the_hosts_and_asks_no_disk(place: There) -> None:
     assert (told["daemon"]["running"], told["hosts"], told["free_bytes"]) == (False, [], None)
     assert "not running" in place.said("status")
     place.seen("render-1")
-    place.seen("render-2", silent_s=100, watches="[]")
+    place.seen("render-2", silent_s=700, watches="[]")
     told = place.told("status")
     assert told["daemon"]["running"]
     assert [(host["name"], host["alive"], host["watches"], host["version"]) for host in told["hosts"]] == [
@@ -76,6 +78,25 @@ def test_status_names_the_hosts_and_asks_no_disk(place: There) -> None:
     assert ("alive" in alive, "dead" in dead) == (True, True)
     assert "watches concepts" in said
     assert "watches no folder" in said
+
+
+def test_status_says_who_was_told_to_wait_and_until_when(place: There) -> None:
+    place.seen("render-1")
+    place.seen("render-2")
+    assert place.told("status")["hold"] is None
+    with closing(psycopg.connect(place.url, autocommit=True)) as connection:
+        for name, message, left in (("render-1", "slow down", 90), ("render-2", "long ago", -5)):
+            held = "UPDATE layerwatch.hosts SET hold_message = %s, hold_until = now() + make_interval(secs => %s)"
+            connection.execute(f"{held} WHERE name = %s".encode(), (message, left, name))
+    told = place.told("status")
+    assert {**told["hold"], "until": ""} == {
+        "code": "rate_limited", "message": "slow down", "host": "render-1", "until": ""
+    }  # fmt: skip
+    assert [(host["hold_message"], host["hold_until"]) for host in told["hosts"]] == [
+        ("slow down", told["hold"]["until"]), (None, None)
+    ]  # fmt: skip
+    assert 0 < seconds(told["hold"]["until"]) - time.time() < 100
+    assert re.search(r"everything waits until \S+, in \d.*: render-1 was told: slow down", place.said("status"))
 
 
 def test_on_a_disk_there_are_no_hosts(tmp_path: Path) -> None:
@@ -169,17 +190,15 @@ def arguments(place: There) -> dict[str, list[str]]:
     return {name: {**more, **plan}.get(name, []) for name in COMMANDS if name not in ("init", "demo", "sandbox", "run")}
 
 
-def said(place: There, name: str, words: list[str]) -> str:
+def said(started: Start, place: There, name: str, words: list[str]) -> str:
     """All that a command says, as a process of its own, by itself and for a script."""
     config = [] if name == "completion" else ["-c", str(place.config)]
     line = [name, "bash"] if name == "completion" else [name, *words[:1], *config, *words[1:]]
+    environment = {**os.environ, "LAYER_TOKEN": "token", "LAYERWATCH_API__BASE_URL": "http://127.0.0.1:9/api"}
+    environment["PYTHONWARNINGS"] = "error"
     text = ""
     for as_json in ([], ["--json"]) if name not in ("completion", "ledger") else ([],):
-        done = subprocess.run(
-            [sys.executable, "-m", "layerwatch", *line, *as_json],
-            env=os.environ | {"LAYER_TOKEN": "token", "LAYERWATCH_API__BASE_URL": "http://127.0.0.1:9/api"},
-            capture_output=True, text=True, errors="replace", check=False,
-        )  # fmt: skip
+        done = to_its_end(started, [*line, *as_json], environment, timeout_s=100)
         text += done.stdout + done.stderr
     return text
 
@@ -188,19 +207,19 @@ def leaks(text: str) -> bool:
     return any(each in text for each in (SECRET, quote(SECRET, safe=""), json.dumps(SECRET)[1:-1], "Passw"))
 
 
-def test_no_command_says_the_password(telling: There) -> None:
+def test_no_command_says_the_password(telling: There, started: Start) -> None:
     with telling.open() as ledger:
         telling.watched(ledger)
         telling.complete(ledger, "a.png")
     for name, words in arguments(telling).items():
-        text = said(telling, name, words)
+        text = said(started, telling, name, words)
         assert text, name
         assert not leaks(text), name
-    assert telling.url.rpartition("@")[2] in said(telling, "check", ["--offline"])
+    assert telling.url.rpartition("@")[2] in said(started, telling, "check", ["--offline"])
 
 
 @pytest.mark.parametrize("name", ["status", "check", "push", "ledger"])
-def test_nor_why_the_server_cannot_be_used(name: str, telling: There) -> None:
+def test_nor_why_the_server_cannot_be_used(name: str, telling: There, started: Start) -> None:
     good = telling.url
     for url in (
         good.replace("teller:", "teller:x"),
@@ -211,7 +230,7 @@ def test_nor_why_the_server_cannot_be_used(name: str, telling: There) -> None:
     ):
         telling.url = url
         telling.configure()
-        text = said(telling, name, arguments(telling)[name])
+        text = said(started, telling, name, arguments(telling)[name])
         assert text, url
         assert not leaks(text), url
 
@@ -228,7 +247,7 @@ def test_the_ledger_says_who_is_there(place: There) -> None:
     with Ledger(place.url, create=False) as ledger:
         assert ledger.hosts() == []
         assert ledger.holder() is None
-        place.seen("render-1", silent_s=30)
+        place.seen("render-1", silent_s=700)
         assert [host.alive for host in ledger.hosts()] == [False]
         assert ledger.holder() is None
         place.seen("render-1")

@@ -7,7 +7,7 @@ import psycopg
 
 from layerwatch.ledger.postgres.connecting import Raw, configure
 from layerwatch.ledger.postgres.store import Session
-from layerwatch.ledger.store import BYTES, to_path
+from layerwatch.names import BYTES, unbound
 
 
 class Window:
@@ -41,7 +41,7 @@ class Window:
 
 def _as_sqlite_has_it(value: object) -> object:
     if isinstance(value, str) and value.startswith(BYTES):
-        return to_path(value).encode(errors="surrogateescape")
+        return unbound(value).encode(errors="surrogateescape")
     return value
 
 

@@ -190,8 +190,11 @@ def test_threads_that_record_the_same_at_once_wait_for_each_other_and_write_it_o
 def test_a_scan_passes_over_what_is_known_of_a_directory_and_nothing_else(ledger: Ledger) -> None:
     record(ledger, version("/drop/a.png", b"a"), version("/drop/a.png", b"bb"), refusal("/drop/c.png"))
     record(ledger, version("/drop/sub/d.png"), version("/dropped/e.png"))
-    known = {("/drop/a.png", 1, 1, 7), ("/drop/a.png", 2, 1, 7), ("/drop/c.png", 9, 1, 7)}
-    assert ledger.files.known("/drop") == known
+    known = ledger.files.known("/drop")
+    assert {path: set(seen) for path, seen in known.items()} == {
+        "/drop/a.png": {("/drop/a.png", 1, 1, 7), ("/drop/a.png", 2, 1, 7)},
+        "/drop/c.png": {("/drop/c.png", 9, 1, 7)},
+    }
     assert ledger.files.is_known("/drop/a.png", Identity(2, 1, 7))
     assert not ledger.files.is_known("/drop/a.png", Identity(2, 2, 7))
     assert not ledger.files.is_known("/drop/b.png", Identity(1, 1, 7))
@@ -199,7 +202,7 @@ def test_a_scan_passes_over_what_is_known_of_a_directory_and_nothing_else(ledger
 
 def test_what_could_not_be_read_is_looked_at_again(ledger: Ledger) -> None:
     record(ledger, refusal(code=Code.UNREADABLE))
-    assert ledger.files.known("/drop") == set()
+    assert ledger.files.known("/drop") == {}
     assert not ledger.files.is_known("/drop/a.png", refusal().identity)
 
 
@@ -209,7 +212,7 @@ def test_what_was_gone_before_it_was_stored_is_looked_at_again(ledger: Ledger, e
     job = claimed(ledger)
     assert ledger.files.is_known("/drop/a.png", job.identity)
     faulted(ledger, job, error)
-    assert ledger.files.known("/drop") == set()
+    assert ledger.files.known("/drop") == {}
     assert not ledger.files.is_known("/drop/a.png", job.identity)
 
 
@@ -223,7 +226,7 @@ def test_names_that_are_not_utf8_are_kept_to_the_byte(ledger: Ledger, path: str)
     name = os.fsdecode(b"/drop/\xff\xe9/\n\xfe.png")
     (recorded,) = record(ledger, version(name))
     assert raw(path, "SELECT path, dir FROM files") == [(os.fsencode(name), b"/drop/\xff\xe9")]
-    assert ledger.files.known(os.path.dirname(name)) == {(name, *version().identity)}
+    assert ledger.files.known(os.path.dirname(name)) == {name: [(name, *version().identity)]}
     assert ledger.files.is_known(name, version().identity)
     assert claimed(ledger).path == name
     assert [row.id for row in ledger.reports.versions(name)] == [recorded.id]

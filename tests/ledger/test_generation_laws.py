@@ -39,7 +39,7 @@ from layerwatch.ledger import (
     seconds,
 )
 from layerwatch.ledger.budget import BURST, BURST_S, OVER_DAILY, day_of
-from layerwatch.ledger.store import to_path, to_text
+from layerwatch.names import AS_THEY_ARE, bound, unbound
 from layerwatch.rules import key_of
 from layerwatch.states import OPEN, Event, Generation, Turn
 
@@ -486,14 +486,14 @@ class GenerationLaws(RuleBasedStateMachine):
                 assert [row for row in mine if row["status"] == "waiting" or row["error_code"] == "input_missing"]
                 assert {row["status"] for row in unasked} <= {"waiting"}
                 continue
-            wanted = [row for row in mine if row["key"] and row["key"][:64] == plan.key]
+            wanted = [row for row in mine if row["key"] and row["key"][:64] == plan.key(AS_THEY_ARE)]
             given_up = [row for row in mine if row["error_code"] == "input_missing"]
             assert given_up or [row for row in wanted if row["error_code"] != "superseded"], "forgotten"
-            assert {row["key"][:64] if row["key"] else None for row in unasked} <= {plan.key}
+            assert {row["key"][:64] if row["key"] else None for row in unasked} <= {plan.key(AS_THEY_ARE)}
 
     def uploaded(self, path: str) -> Input:
         digest = version(path, self.disk[path]).digest.sha256
-        ((id_,),) = raw(self.path, "SELECT id FROM files WHERE path = ? AND hash = ?", to_text(path), digest)
+        ((id_,),) = raw(self.path, "SELECT id FROM files WHERE path = ? AND hash = ?", bound(path), digest)
         return shown(self.ledger, id_)
 
     # --- what holds, always -------------------------------------------------------------------------------------------
@@ -505,7 +505,7 @@ class GenerationLaws(RuleBasedStateMachine):
         names = "id, rule, path, key, status, error_code, again, booked, booked_at, next_attempt_at, claim"
         asked = self.ask(f"SELECT {names} FROM generations ORDER BY id")
         rows = [dict(zip(names.split(", "), row, strict=True)) for row in asked]
-        return [row | {"path": to_path(row["path"])} for row in rows]
+        return [row | {"path": unbound(row["path"])} for row in rows]
 
     def with_status(self, *statuses: Generation) -> list[int]:
         return [row["id"] for row in self.rows() if row["status"] in statuses]

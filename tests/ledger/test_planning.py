@@ -9,6 +9,7 @@ import pytest
 
 from layerwatch.errors import Code, Superseded
 from layerwatch.ledger import Held, Input, Ledger, LostClaim, Missing, Origin, Plan, Refusal, iso
+from layerwatch.names import AS_THEY_ARE
 from layerwatch.states import OPEN, Generation, Turn
 
 from .builders import (
@@ -845,7 +846,7 @@ def test_a_generation_is_known_by_what_goes_into_it_and_by_nothing_that_a_rule_s
         planned_for(seen, companions={"depth": depth}, kind="workflow", target="other", wait_s=1.0),
         planned_for(seen, companions={"depth": depth}, fires_again_on=("prompt",)),
     ]
-    assert {each.key for each in the_same} == {plain.key}
+    assert {each.key(AS_THEY_ARE) for each in the_same} == {plain.key(AS_THEY_ARE)}
     others = [
         planned_for(seen),
         planned_for(seen, rule="other", companions={"depth": depth}),
@@ -856,7 +857,7 @@ def test_a_generation_is_known_by_what_goes_into_it_and_by_nothing_that_a_rule_s
         planned_for(seen, companions={"depth": depth}, sidecars={"prompt": "ink"}, fires_again_on=("prompt",)),
         planned_for(seen, companions={"depth": depth}, sidecars=beside, fires_again_on=("prompt", "parameters")),
     ]
-    assert len({plain.key, *(each.key for each in others)}) == len(others) + 1
+    assert len({each.key(AS_THEY_ARE) for each in (plain, *others)}) == len(others) + 1
 
 
 # --- large ledgers ----------------------------------------------------------------------------------------------------

@@ -108,6 +108,15 @@ def test_no_question_walks_through_a_large_ledger(large: tuple[Ledger, psycopg.C
     assert costly(ledger, AS_ON_SQLITE) == {}
 
 
+def test_files_are_counted_by_indexes_where_the_server_has_tidied_up(
+    large: tuple[Ledger, psycopg.Connection[Any]],
+) -> None:
+    ledger, connection = large
+    connection.execute("VACUUM ANALYZE")
+    (counting,) = work(ledger, lambda ledger: ledger.reports.counts())
+    assert not counting.walked
+
+
 def test_what_walks_through_it_is_told(large: tuple[Ledger, psycopg.Connection[Any]]) -> None:
     """Of a question that does look at all rows."""
     ledger, _ = large

@@ -6,8 +6,21 @@ import pytest
 
 from layerwatch.errors import Code, Final
 from layerwatch.ledger import FileRow, HistoryLine, Ledger, iso
+from layerwatch.ledger.reports import _COUNTS
 
-from .builders import T0, claimed, faulted, passing, refusal, session, stored, version, watched
+from .builders import (
+    T0,
+    claimed,
+    faulted,
+    passing,
+    refusal,
+    session,
+    sqlite_alone,
+    sqlite_connection,
+    stored,
+    version,
+    watched,
+)
 
 
 @pytest.fixture
@@ -43,6 +56,30 @@ def test_files_are_counted_by_status(ledger: Ledger, five: dict[str, int]) -> No
     assert ledger.reports.counts() == dict.fromkeys(five, 1)
     ledger.files.record([version("/drop/another.png", b"another")], T0)
     assert ledger.reports.counts()["queued"] == 2
+
+
+def test_a_refused_file_that_becomes_whole_is_one_file_as_before(ledger: Ledger, five: dict[str, int]) -> None:
+    ledger.files.record([version("/drop/skipped.png", b"whole")], T0 + 9)
+    assert ledger.reports.counts() == dict.fromkeys(five, 1) | {"queued": 2, "skipped": 0}
+
+
+@sqlite_alone
+@pytest.mark.parametrize("statistics", [False, True])
+def test_of_uploaded_files_pages_are_counted_and_no_rows(
+    ledger: Ledger, five: dict[str, int], statistics: bool
+) -> None:
+    """With and without what SQLite knows of the tables after somebody's ANALYZE."""
+    if statistics:
+        sqlite_connection(ledger).execute("ANALYZE")
+    (walked, *sought) = [step for step in explained(ledger, f"QUERY PLAN {_COUNTS}") if " files " in step]
+    assert walked == "SCAN files USING COVERING INDEX files_found"
+    assert sought == ["SEARCH files USING COVERING INDEX files_status (status=?)"] * 4
+    # The instruction that adds up what each page says it holds.
+    assert explained(ledger, _COUNTS, column=1).count("Count") == 1
+
+
+def explained(ledger: Ledger, question: str, column: int = -1) -> list[str]:
+    return [str(row[column]) for row in ledger._store.rows(f"EXPLAIN {question}")]
 
 
 def test_rows_come_latest_first_and_by_status_folder_and_number(ledger: Ledger, five: dict[str, int]) -> None:

@@ -272,3 +272,9 @@ def test_one_files_story_is_told_by_the_index(ledger: Ledger, nine: dict[str, in
     for ask in asked:
         assert scans(ledger, lambda _: ask(nine["complete"])) == []  # noqa: B023  called at once
     assert scans(ledger, lambda _: stories.spend("2025-06-15")) == []
+
+
+@sqlite_alone
+def test_a_walk_is_told_in_a_sub_select_as_well(ledger: Ledger) -> None:
+    asked = "SELECT count(*) FROM (SELECT size FROM files WHERE size > 1 LIMIT 9) AS some"
+    assert scans(ledger, lambda ledger: ledger._store.rows(asked)) == ["SCAN files"]

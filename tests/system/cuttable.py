@@ -21,6 +21,7 @@ class Cuttable:
         self._pairs: set[tuple[socket.socket, socket.socket]] = set()
         self._away = False
         self._swallows = False
+        self._is_silent = False
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._accept, daemon=True).start()
@@ -51,6 +52,10 @@ class Cuttable:
         if is_away:
             self.cut()
 
+    def silent(self, *, is_silent: bool) -> None:
+        """From now on nothing that is sent arrives, and nobody is told; or it arrives again, but for what was lost."""
+        self._is_silent = is_silent
+
     def swallow_a_commit(self) -> None:
         """The server is told to commit, does so, and its answer never arrives: the next time that a client does."""
         self._swallows = True
@@ -68,6 +73,16 @@ class Cuttable:
             self._swallows = False
             client.shutdown(socket.SHUT_WR)  # it hears nothing any more; what it has sent arrives
 
+    def _pass_on(self, source: socket.socket, sink: socket.socket, seen: Callable[..., None] = lambda *_: None) -> None:
+        with contextlib.suppress(OSError):
+            while block := source.recv(BLOCK):
+                seen(block, source)
+                if not self._is_silent:
+                    sink.sendall(block)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
     def _connect(self, here: socket.socket) -> None:
         try:
             there = socket.create_connection(("127.0.0.1", self._to), 10)
@@ -80,21 +95,11 @@ class Cuttable:
             self._pairs.add(pair)
         if self._away:
             self.cut()
-        other = threading.Thread(target=_pass_on, args=(there, here), daemon=True)
+        other = threading.Thread(target=self._pass_on, args=(there, here), daemon=True)
         other.start()
-        _pass_on(here, there, self._seen)
+        self._pass_on(here, there, self._seen)
         other.join()
         with self._lock:
             self._pairs.discard(pair)
         here.close()
         there.close()
-
-
-def _pass_on(source: socket.socket, sink: socket.socket, seen: Callable[..., None] = lambda *_: None) -> None:
-    with contextlib.suppress(OSError):
-        while block := source.recv(BLOCK):
-            seen(block, source)
-            sink.sendall(block)
-    for end in (source, sink):
-        with contextlib.suppress(OSError):
-            end.shutdown(socket.SHUT_RDWR)

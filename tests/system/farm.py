@@ -48,6 +48,7 @@ batch_size = 1
 """
 HANDS = """
 SELECT path AS what, status FROM files WHERE status <> 'uploaded' OR claim IS NOT NULL
+UNION ALL SELECT path, 'to be planned' FROM files WHERE status = 'uploaded' AND planning IS NOT NULL
 UNION ALL SELECT 'g' || id, status FROM generations WHERE status NOT IN ('complete', 'unknown') OR claim IS NOT NULL
 """
 
@@ -82,11 +83,6 @@ class Host:
         """How it ended."""
         assert self.process
         return self.process.wait(60)
-
-    def could_not_begin(self) -> bool:
-        """Whether it has ended because there was no database when it began."""
-        assert self.process
-        return self.process.poll() == 1 and "the ledger cannot be opened" in self.said()[-1000:]
 
     def said(self) -> str:
         return self.log.read_text(errors="replace")
@@ -192,18 +188,11 @@ class Chaos:
         for number, deed in enumerate(deeds):
             self._drop(files * (number + 1) // len(deeds))
             time.sleep(self.lucky.uniform(0.1, self.lease_s / 8))  # chaos asks nobody whether it is convenient
-            self.attend()
+            self._wake_up()
             self._do(deed)
         while self._asleep:
-            self.attend()
+            self._wake_up()
             time.sleep(0.05)
-
-    def attend(self) -> None:
-        """Whoever was stopped for long enough wakes up; who could not begin is started again, as services are."""
-        self._wake_up()
-        for host in self.farm.hosts:
-            if host.could_not_begin():
-                host.start()
 
     def _do(self, deed: str) -> None:
         self.done[deed] += 1
@@ -227,6 +216,7 @@ class Chaos:
         host.start()
 
     def _wake_up(self) -> None:
+        """Those that were stopped for long enough."""
         for host in self.farm.hosts:
             if self._asleep.get(host.name, float("inf")) < time.monotonic():
                 del self._asleep[host.name]
@@ -251,7 +241,6 @@ class Chaos:
 
     def is_over(self) -> bool:
         """Whether all is done, without a hand."""
-        self.attend()
         uploaded = self.farm.statuses().get("uploaded", 0)
         return uploaded >= len(self.expected) and not self.farm.in_hand()
 

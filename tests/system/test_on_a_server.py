@@ -12,7 +12,8 @@ import psycopg
 import pytest
 
 from layerwatch.samples import sample
-from layerwatch.sandbox import Sandbox
+from layerwatch.sandbox import Faults, Sandbox
+from layerwatch.sandbox.catalogue import MODELS
 
 from ..api.servers import unused_port
 from .conftest import Site, until
@@ -32,7 +33,10 @@ class Hosted(Site):
 
     def ask(self, question: str) -> list[dict[str, Any]]:
         with closing(psycopg.connect(self.url, options="-c search_path=layerwatch")) as connection:
-            cursor = connection.execute(question)
+            try:
+                cursor = connection.execute(question)
+            except psycopg.errors.UndefinedTable:
+                return []  # there is no ledger yet
             assert cursor.description
             names = [column.name for column in cursor.description]
             return [dict(zip(names, row, strict=True)) for row in cursor]
@@ -104,6 +108,42 @@ def test_a_run_that_ends_by_itself_leaves_a_folder_to_the_host_that_watches_it(h
     done = hosted.once(LAYERWATCH_LEDGER__HOST="render-2")
     assert done.returncode == 0, done.stderr
     assert hosted.end(daemon) == 0
+
+
+ELSEWHERE = """
+[[folders.rules]]
+name = "restyle"
+match = "*.png"
+model_id = "{model}"
+[folders.rules.parameters]
+prompt = "oil painting"
+"""
+
+
+@pytest.mark.parametrize("busy_with", ["an upload", "a generation"])
+def test_a_run_that_ends_by_itself_does_not_wait_for_what_others_have_in_folders_of_their_own(
+    hosted: Hosted, busy_with: str
+) -> None:
+    with_rule = ELSEWHERE.format(model=MODELS[0]["model_id"]) if busy_with == "a generation" else ""
+    hosted.sandbox.faults = Faults(slow_s=600.0) if with_rule else Faults(bandwidth=20_000)
+    other = hosted.home / "elsewhere"
+    other.mkdir()
+    own = hosted.config.read_text()
+    folder = own.replace('name = "drop"', 'name = "elsewhere"').replace(str(hosted.drop), str(other))
+    hosted.config.write_text(folder.replace('"render-1"', '"render-2"') + with_rule)
+    daemon = hosted.start()
+    (other / "a.png").write_bytes(sample("png", 1, 1000 if with_rule else 3_000_000))
+    table, status = ("generations", "running") if with_rule else ("files", "uploading")
+    until(lambda: hosted.ask(f"SELECT 1 FROM {table} WHERE status = '{status}'"), busy_with)
+    hosted.config.write_text(own)
+    (hosted.drop / "own.png").write_bytes(sample("png", 2, 1000))
+    done = hosted.once()
+    assert done.returncode == 0, done.stderr
+    assert [row["path"] for row in hosted.ask("SELECT path FROM files WHERE status = 'uploaded' ORDER BY path")] == [
+        str(hosted.drop / "own.png"), *([str(other / "a.png")] if with_rule else [])
+    ]  # fmt: skip
+    assert hosted.ask(f"SELECT 1 FROM {table} WHERE status = '{status}'"), "the other one is still at it"
+    hosted.end(daemon)
 
 
 def read(port: int, path: str) -> str:

@@ -298,7 +298,8 @@ def test_a_scrape_walks_through_nothing_but_indexes_that_are_counted(
         sqlite_connection(ledger).execute("ANALYZE")
     walked = scans(ledger, lambda ledger: answer(daemon.sight(), ledger))
     assert set(walked) == {
-        "SCAN files USING COVERING INDEX files_status",
+        "SCAN files USING COVERING INDEX files_found",  # by its pages
+        "SEARCH files USING COVERING INDEX files_status (status=?)",  # those that are not uploaded
         "SCAN generations USING COVERING INDEX generations_status",
         "SCAN generations USING COVERING INDEX generations_charged",
         "SCAN earlier_bookings",  # what was fired anew: few

@@ -10,7 +10,8 @@ import psycopg
 from psycopg import sql
 from psycopg_pool import ConnectionPool
 
-from layerwatch.errors import EnvironmentProblem, Problem, UserError
+from layerwatch.errors import EnvironmentProblem, LedgerAway, Problem, UserError
+from layerwatch.ledger.postgres.passing import passes
 
 SCHEMA = "layerwatch"
 FOLDERS_SEPARATOR = "\x01"  # in the setting by which statements know the folders that are configured here
@@ -131,13 +132,14 @@ def without_password(url: str) -> str:
 
 
 def unusable(url: str, error: Exception) -> UserError:
-    """Why the database cannot be used, and what to do."""
+    """Why the database cannot be used, and what to do: `LedgerAway` where that is to wait."""
     reason = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, psycopg.errors.InsufficientPrivilege):
         fix = f"let this user create the schema {SCHEMA} in that database, or create it for them"
     else:
         fix = "check [ledger] url, and that the server is there and lets this user in"
-    return EnvironmentProblem(Problem(without_password(url), f"the ledger cannot be opened: {reason}", fix))
+    kind = LedgerAway if passes(url, error) else EnvironmentProblem
+    return kind(Problem(without_password(url), f"the ledger cannot be opened: {reason}", fix))
 
 
 def told(url: str, doing: str, error: Exception) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from layerwatch.ledger.store import BYTES
+from layerwatch.names import BYTES
 
 _ONLY_HERE = re.compile(r"/\*postgres (.*?)\*/", re.DOTALL)
 _INDEXED_BY = re.compile(r" INDEXED BY \w+")

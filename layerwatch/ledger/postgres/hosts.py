@@ -39,7 +39,8 @@ CREATE TABLE hosts (                 -- daemons, each time that one was started;
 
 @dataclass(frozen=True, slots=True)
 class HostRow:
-    """One daemon, as others see it. Times in ISO 8601, `silent_s` seconds since it was heard of last."""
+    """One daemon, as others see it. Times in ISO 8601, `silent_s` seconds since it was heard of last. `hold_message` is
+    what the API said when it asked this one to wait until `hold_until`, for as long as that counts: for all of them."""
 
     name: str
     pid: int
@@ -51,6 +52,8 @@ class HostRow:
     seen_at: str
     lease_s: float
     silent_s: float
+    hold_message: str | None
+    hold_until: str | None
 
     @property
     def alive(self) -> bool:
@@ -62,7 +65,9 @@ SELECT name, pid, version, watches, workers,
   (SELECT count(*) FROM files WHERE status = 'uploading' AND claim LIKE instance || '/%%'),
   to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
   to_char(seen_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"'),
-  lease_s, extract(epoch FROM clock_timestamp() - seen_at)::float8
+  lease_s, extract(epoch FROM clock_timestamp() - seen_at)::float8,
+  CASE WHEN hold_until > clock_timestamp() THEN hold_message END,
+  to_char(CASE WHEN hold_until > clock_timestamp() THEN hold_until END AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
 FROM hosts ORDER BY name, started_at
 """
 

@@ -10,9 +10,10 @@ import psycopg
 
 from layerwatch.errors import LedgerTrouble
 from layerwatch.ledger import Ledger
-from layerwatch.ledger.postgres.connecting import FAULTS, Pool, Raw, connect, lock_key, told
+from layerwatch.ledger.postgres.connecting import FAULTS, Pool, Raw, connect, lock_key, told, unusable
 from layerwatch.ledger.postgres.hosts import CHANNEL, LONG_SILENT, SILENT
 from layerwatch.ledger.tenure import Daemon
+from layerwatch.names import AS_THEY_ARE, Names
 
 _CLASS = 0x4C58  # of the advisory locks of those who watch
 _SEEN = """
@@ -25,7 +26,7 @@ _HOLD = """
 UPDATE hosts SET hold_message = %s, hold_until = clock_timestamp() + make_interval(secs => %s) WHERE instance = %s
 """
 _HELD = """
-SELECT hold_message, extract(epoch FROM hold_until - clock_timestamp())::float8 FROM hosts
+SELECT name, hold_message, extract(epoch FROM hold_until - clock_timestamp())::float8 FROM hosts
 WHERE hold_until > clock_timestamp() AND instance <> %s ORDER BY hold_until DESC LIMIT 1
 """
 # Of the connection by which it was heard of last: the number of its process may be somebody else's by now.
@@ -39,8 +40,9 @@ class Membership:
     """One daemon among the others, through a connection of its own: by it others can tell that it is gone. For one
     thread. Raises `LedgerTrouble`."""
 
-    def __init__(self, url: str, instance: str, daemon: Daemon) -> None:
+    def __init__(self, url: str, instance: str, daemon: Daemon, names: Names = AS_THEY_ARE) -> None:
         self._url = url
+        self._names = names
         self.lease_s = daemon.lease_s
         self._about = (instance, daemon.name, daemon.pid, daemon.version, daemon.lease_s)
         self._raw: Raw | None = None
@@ -62,8 +64,8 @@ class Membership:
         except FAULTS as error:
             raise self._lost(error) from error
 
-    def held(self) -> tuple[str, float] | None:
-        """What another one was told, and for how many seconds it still counts; None where none was."""
+    def held(self) -> tuple[str, str, float] | None:
+        """Which other one was told what, and for how many seconds it still counts; None where none was."""
         try:
             return self._connection().execute(_HELD, self._about[:1]).fetchone()
         except FAULTS as error:
@@ -74,7 +76,7 @@ class Membership:
         try:
             connection = self._connection()
             if place not in self._held:
-                row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", (_CLASS, lock_key(place))).fetchone()
+                row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", (_CLASS, self._key(place))).fetchone()
                 if row == (True,):
                     self._held.add(place)
         except FAULTS as error:
@@ -86,9 +88,13 @@ class Membership:
         if place in self._held:
             self._held.discard(place)
             try:
-                self._connection().execute("SELECT pg_advisory_unlock(%s, %s)", (_CLASS, lock_key(place)))
+                self._connection().execute("SELECT pg_advisory_unlock(%s, %s)", (_CLASS, self._key(place)))
             except FAULTS as error:
                 raise self._lost(error) from error
+
+    def _key(self, place: str) -> int:
+        """The same on every host, wherever it has mounted that."""
+        return lock_key(self._names.outside(place))
 
     def bury(self) -> dict[str, str]:
         """Those that were not heard of for longer than they may be: the folders that they watch are anybody's. Returns
@@ -144,17 +150,31 @@ class Membership:
 class Shared:
     """A ledger of several daemons: each is a member, and its threads share a few connections."""
 
-    def __init__(self, url: str, daemon: Daemon) -> None:
+    def __init__(self, url: str, daemon: Daemon, names: Names = AS_THEY_ARE) -> None:
         self._url = url
+        self._names = names
         self._instance = uuid.uuid4().hex
         self._pool: Pool | None = None
         self._folders: Sequence[str] = ()
-        Ledger(url).close()  # it is there, and up to date
-        self.membership = Membership(url, self._instance, daemon)
-        self.membership.alive((), 0)
+        self.membership = Membership(url, self._instance, daemon, names)
 
     def open(self) -> Ledger:
-        return Ledger(self._url, shared=self._pool)
+        """Before `share`, it makes it a member, too: done again, as one that could not be is, that changes nothing.
+        Raises `UserError`, and `LedgerTrouble`."""
+        ledger = Ledger(self._url, shared=self._pool, names=self._names)
+        if self._pool is None:
+            self._join(ledger)
+        return ledger
+
+    def _join(self, ledger: Ledger) -> None:
+        try:
+            self.membership.alive((), 0)
+        except psycopg.Error as error:  # no way to reach it is none of these: `LedgerTrouble`
+            ledger.close()
+            raise unusable(self._url, error) from None
+        except LedgerTrouble:
+            ledger.close()
+            raise
 
     def share(self) -> None:
         self._pool = Pool(self._url, self._instance, self._folders)

@@ -15,6 +15,7 @@ from layerwatch.ledger.postgres.connecting import FAULTS, Connections, One, Raw,
 from layerwatch.ledger.postgres.copying import copy
 from layerwatch.ledger.postgres.hosts import CHANNEL, LEFT_BEHIND, HostRow, hosts
 from layerwatch.ledger.postgres.tables import migrate, version
+from layerwatch.names import AS_THEY_ARE, Names
 
 _Values = Sequence[object] | Mapping[str, object]
 _CLASS = 0x4C57  # of the advisory locks of those who write
@@ -24,10 +25,11 @@ _BY_AN_INDEX = ", set_config('enable_sort', 'off', true)"
 
 
 class Session:
-    """A connection that takes the statements that SQLite takes."""
+    """A connection that takes the statements that SQLite takes: a `Connection`."""
 
-    def __init__(self, raw: Raw) -> None:
+    def __init__(self, raw: Raw, names: Names = AS_THEY_ARE) -> None:
         self._raw = raw
+        self.names = names
 
     def execute(self, statement: str, parameters: _Values = (), /) -> psycopg.Cursor[tuple[Any, ...]]:
         return self._raw.execute(dialect.statement(statement), dialect.values(parameters))
@@ -53,8 +55,11 @@ class PostgresStore:
     """The ledger at `url`. Created, and migrated, where that is needed. `shared`: the connections of all threads of a
     daemon. Raises `UserError` with what to do when it cannot be used."""
 
-    def __init__(self, url: str, *, create: bool = True, shared: Connections | None = None) -> None:
+    def __init__(
+        self, url: str, *, create: bool = True, shared: Connections | None = None, names: Names = AS_THEY_ARE
+    ) -> None:
         self.path = url
+        self.names = names
         self._own = None if shared else One(url)
         self._connections: Connections = shared or self._own or One(url)
         self._open: Session | None = None
@@ -141,7 +146,7 @@ class PostgresStore:
             return
         try:
             with self._connections.lend() as raw, raw.transaction():
-                session = Session(raw)
+                session = Session(raw, self.names)
                 session.take(lane)
                 yield session
         except FAULTS as error:
