@@ -14,11 +14,12 @@ from dataclasses import dataclass
 
 FIRST, MOST = 8, 32
 TRIAL_S = 0.4  # how long a number is tried at least
+FEWER_S = 0.8  # ... where it is a smaller one: a lucky moment must not cost the half of what is possible
 ROUNDS = 4  # ... and how many units each hand does meanwhile
 GAIN = 1.08  # what twice as many have to bring
 LOSS = 0.97  # what half as many may cost
 SLUMP = 0.6  # of what the number brought: something has changed
-REST_FIRST_S, REST_MOST_S = 15.0, 240.0  # between two trials of other numbers
+REST_FIRST_S, REST_MOST_S = 5.0, 240.0  # between two trials of other numbers
 REFUSED_S = 30.0
 ONE_REFUSAL_S = 1.0  # all that were under way are refused together
 
@@ -44,6 +45,7 @@ class Tuner:
         self._settled = self.limit  # the number that is known to be good; `limit` is another one during a trial
         self._rate = 0.0  # units a second that it brought
         self._up = True  # where the next trial goes
+        self._climbed = False  # the smaller number was the settled one until just now
         self._rest_until = 0.0
         self._refused_at = -ONE_REFUSAL_S
         self._rest_s = REST_FIRST_S
@@ -77,7 +79,7 @@ class Tuner:
                 return
             self._refused_at = now
             self._settled = max(self._settled // 2, 1)
-            self._rate, self._up = 0.0, True
+            self._rate, self._up, self._climbed = 0.0, True, False
             self._rest_until = now + REFUSED_S
             self._set(self._settled)
 
@@ -93,7 +95,8 @@ class Tuner:
             window.since = now
         else:
             window.units += units
-            if now - window.since >= TRIAL_S and window.units >= ROUNDS * self.limit:
+            trial_s = FEWER_S if self.limit < self._settled else TRIAL_S
+            if now - window.since >= trial_s and window.units >= ROUNDS * self.limit:
                 self._judge(window.units / (now - window.since), now)
 
     def _judge(self, rate: float, now: float) -> None:
@@ -108,7 +111,7 @@ class Tuner:
         """What the settled number brings; another one is tried where it is time."""
         if rate < self._rate * SLUMP:
             self._rest_until, self._rest_s = now, REST_FIRST_S
-        self._rate = rate
+        self._rate = (self._rate + rate) / 2 if self._rate else rate
         if now < self._rest_until:
             self._set(self._settled)
             return
@@ -119,6 +122,7 @@ class Tuner:
 
     def _tried(self, rate: float, now: float, *, good: bool) -> None:
         if good:
+            self._climbed = self.limit > self._settled
             self._settled, self._rate, self._rest_s = self.limit, rate, REST_FIRST_S
             self._known(rate, now)
             return
@@ -127,7 +131,7 @@ class Tuner:
 
     def _turn(self, now: float) -> None:
         """No further this way. Once both were tried it is good for a while."""
-        if not self._up:
+        if self._climbed or not self._up:
             self._rest_until = now + self._rest_s
             self._rest_s = min(self._rest_s * 2, REST_MOST_S)
-        self._up = not self._up
+        self._up, self._climbed = not self._up, False

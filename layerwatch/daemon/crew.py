@@ -22,12 +22,12 @@ from layerwatch.board import Board
 from layerwatch.config import PUSHED, Folder, Settings
 from layerwatch.daemon.benches import Benches
 from layerwatch.daemon.doorbell import Doorbell
+from layerwatch.daemon.lookout import Lookout
 from layerwatch.daemon.restraint import Restraint
 from layerwatch.daemon.roster import Post
 from layerwatch.daemon.sidebyside import side_by_side
 from layerwatch.daemon.vigil import Vigil, uptime_s
 from layerwatch.delivering import Courier
-from layerwatch.dropfolder import DropFolder
 from layerwatch.errors import LedgerTrouble
 from layerwatch.finish import Policy
 from layerwatch.intake import Surroundings
@@ -53,7 +53,6 @@ IDLE_MOST_S = 5.0
 PUSHED_S = 0.5  # how often it is asked whether something was pushed: other processes do, and cannot ring
 PLAN_S = 1.0  # how often the planner looks for what has waited for too long
 TWIN_S = 1.0
-ASK_S = 0.5  # how often a folder that another host watches is asked for
 PAUSE_S = 5.0  # how long a thread that waits is silent
 
 Stopping = Callable[[], bool]
@@ -74,14 +73,13 @@ class Crew:
     pulse: Pulse
     allowance_s: float  # for which a thread may be silent
     only: range | None = None
-    folders: dict[str, DropFolder] = field(default_factory=dict)
     pushed: Pushed | None = None
     tenure: Tenure = field(init=False)  # set before anybody begins
-    watched: frozenset[str] | None = None  # the folders that this host is to watch; None: all of them
     vigil: Vigil | None = None
 
     def __post_init__(self) -> None:
         self.gate = Gate(threading.Lock())
+        self.lookout = Lookout(self.watch, self.trouble, self.stop)
         self._bandwidth = Bandwidth(self.settings.upload.max_bandwidth, threading.Lock())
         self._tls = tls_context()
         self._benches = Benches(self.settings.upload.workers)
@@ -107,7 +105,7 @@ class Crew:
         self.share_out()
         self.tenure.share()
         if self.tenure.membership:
-            self.watched = frozenset()
+            self.lookout.take_only(frozenset())
 
     def share_out(self) -> None:
         """Of a ledger that others have, too, the files of these folders are taken here."""
@@ -118,8 +116,7 @@ class Crew:
         self.ring(everybody=True)
         self._benches.wake()
         self._hooks.ring()
-        for folder in list(self.folders.values()):
-            folder.wake()
+        self.lookout.wake()
 
     def ring(self, *, everybody: bool = False) -> None:
         """There may be something to do: for one uploader, who wakes the next one when there is. Or for all of them."""
@@ -202,36 +199,13 @@ class Crew:
                 why_no_input=partial(self._why_no_input, folder),
                 side_by_side=side_by_side,
             )
-            while not around.stopping():
-                if self._is_ours(folder):
-                    self._watch_folder(folder, around)
-                else:
-                    leave.wait(ASK_S)
-
-    def _is_ours(self, folder: Folder) -> bool:
-        return self.watched is None or folder.name in self.watched
-
-    def _watch_folder(self, folder: Folder, around: Surroundings) -> None:
-        try:
-            drop = DropFolder(folder, self.watch, around)
-        except LedgerTrouble as error:
-            self.trouble(error)
-            return
-        self.folders[folder.name] = drop
-        while self._is_ours(folder) and not around.stopping():
-            try:
-                drop.wait(drop.step())
-            except LedgerTrouble as error:
-                self.trouble(error)
-        del self.folders[folder.name]
-        if not self.stop.is_set():
-            drop.close()
+            self.lookout.keep(folder, around, leave)
 
     def _membership_loop(self, membership: "Membership", leave: threading.Event) -> None:
         with self._alive("membership", self.allowance_s) as stopping, self._ledger() as ledger:
             restraint = Restraint(membership, self.gate, self.tell)
             vigil = self.vigil = Vigil(
-                membership, ledger, self._to_watch, lambda: self._benches.limit, self._watches_only,
+                membership, ledger, self._to_watch, lambda: self._benches.limit, self.lookout.take_only,
                 partial(self.ring, everybody=True), self.tell,
             )  # fmt: skip
             while not (stopping() or leave.is_set()):
@@ -248,11 +222,6 @@ class Crew:
         if self.tenure.membership is None:
             return True
         return self.vigil is not None and self.vigil.certain()
-
-    def _watches_only(self, folders: frozenset[str]) -> None:
-        self.watched = folders
-        for drop in list(self.folders.values()):
-            drop.wake()
 
     def _pushed_loop(self, settings: Settings, leave: threading.Event) -> None:
         configured = _by_name(settings)
@@ -356,9 +325,7 @@ class Crew:
     def _root(self, name: str) -> str:
         if name == PUSHED:
             return "/"
-        # Where its own thread found it, a moment ago: looking it up anew would be a dozen system calls a file.
-        drop, path = self.folders.get(name), self._paths[name]
-        return drop.root if drop and drop.root and drop.folder.path == path else os.path.realpath(path)
+        return self.lookout.root(name, self._paths[name])
 
     def _policy(self, name: str) -> Policy:
         """That of a folder that is no longer configured is to leave its files alone."""

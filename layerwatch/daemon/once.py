@@ -25,7 +25,7 @@ def why_over(ledger: Ledger, crew: Crew, deadline: float | None) -> str | None:
 
 def _all_seen(ledger: Ledger, crew: Crew) -> bool:
     """Whether all that lies in the folders, and all that was pushed, has been found and decided."""
-    folders, pushed = dict(crew.folders), crew.pushed
+    folders, pushed = dict(crew.lookout.folders), crew.pushed
     return (
         folders.keys() == _to_look_through(crew)
         and all(folder.idle for folder in folders.values())
@@ -36,9 +36,9 @@ def _all_seen(ledger: Ledger, crew: Crew) -> bool:
 
 def _to_look_through(crew: Crew) -> frozenset[str] | None:
     """The folders that are this run's: those that another host watches are that one's. None while it is not known."""
-    if crew.watched is None:
+    if crew.lookout.only is None:
         return frozenset(folder.name for folder in crew.settings.folders)
-    return crew.watched if crew.vigil is not None and crew.vigil.certain() else None
+    return crew.lookout.only if crew.vigil is not None and crew.vigil.certain() else None
 
 
 def _unfinished(ledger: Ledger, crew: Crew) -> bool:

@@ -102,7 +102,7 @@ class StatusPage:
 
         found = []
         for folder in self._crew.settings.folders:
-            drop = self._crew.folders.get(folder.name)
+            drop = self._crew.lookout.folders.get(folder.name)
             state, detail = drop.state if drop else (None, "")
             found.append(FolderSight(folder.name, folder.root, state, detail, deaf=bool(drop and drop.deaf)))
         return found

@@ -93,7 +93,7 @@ class Daemon:
         self._failed = 0
         self._stop = threading.Event()
         self._doorbell = Doorbell()
-        self._watch = _watch(self._overflowed)
+        self._watch = _watch(lambda: self._crew.lookout.overflowed())
         self._notifier = Notifier.from_environment(lambda text: self._tell(Notice("notify", text, logging.WARNING)))
         self._pulse = Pulse()
         self._crew = Crew(
@@ -322,10 +322,6 @@ class Daemon:
         said = "".join(traceback.format_exception(args.exc_type, args.exc_value, args.exc_traceback))
         self._tell(Notice("thread_died", f"{name} has died:\n{said}", logging.CRITICAL))
         self._crash = f"{name} has died: {args.exc_value}"
-
-    def _overflowed(self) -> None:
-        for drop in list(self._crew.folders.values()):
-            drop.overflowed()
 
     def _tell(self, notice: Notice) -> None:
         if notice.event in FAILURES:

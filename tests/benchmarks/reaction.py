@@ -40,7 +40,7 @@ def reaction(count: int) -> list[Figure]:
                 renamed_at = time.monotonic()
                 path.rename(site.drop / path.name)
                 _, heard_at = tool.heard()
-                until(lambda number=number: server.stored() == number + 1, "the file", 0.002)  # type: ignore[misc]
+                until(lambda number=number: server.stored() == number + 1, "the file", 0.02)  # type: ignore[misc]
                 arrived_at = server.report()["arrivals"][path.name]
                 later_ms.append((arrived_at - heard_at) * 1000)
                 ours_ms.append((arrived_at - renamed_at) * 1000)

@@ -125,10 +125,12 @@ class Site:
         return clean | {"LAYER_TOKEN": "bench-token"}
 
     @contextmanager
-    def running(self, **environment: str) -> Iterator[int]:
-        """`layerwatch run`, watching; gives its process id."""
+    def running(self, command: list[str] | None = None, **environment: str) -> Iterator[int]:
+        """`layerwatch run`, or another `command` that does the same, watching; gives its process id."""
         with self.log.open("wb") as log:
-            process = subprocess.Popen(self.command("run"), stdout=log, stderr=log, env=self.environment | environment)
+            process = subprocess.Popen(
+                command or self.command("run"), stdout=log, stderr=log, env=self.environment | environment
+            )
         try:
             until(lambda: b"watching" in self.log.read_bytes() or process.poll() is not None, "the watch")
             if process.poll() is not None:

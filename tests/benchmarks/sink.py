@@ -122,7 +122,8 @@ class Loop:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self._listener.setblocking(False)
         sink.port = self._listener.getsockname()[1]
-        self._selector = selectors.EpollSelector()
+        # Not epoll, as Python has it: it waits for whole milliseconds, always for too long, and 20 ms are to be 20.
+        self._selector = selectors.SelectSelector()
         self._selector.register(self._listener, selectors.EVENT_READ, None)
         self._late: list[tuple[float, int, Connection, bytes]] = []
         self._number = 0

@@ -1,5 +1,7 @@
 """Many small files: processor time and files per second against a bare httpx client, at the server."""
 
+import json
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -7,6 +9,7 @@ from statistics import median
 
 from tests.benchmarks.figures import Figure, ratio, rounds
 from tests.benchmarks.rig import KIB, Sink, Site, cpu_s, files, home, reference, sink, until
+from tests.benchmarks.waits import PARTS
 
 SIZE = 64 * KIB
 STEPS = 3  # requests, one after the other, that an upload takes
@@ -26,21 +29,16 @@ class Side:
         self.source = files(place / "source", count, SIZE)
         self.speeds: dict[str, list[float]] = {}
 
-    def bare(self, threads: int) -> float:
-        """Processor milliseconds a file of the reference."""
+    def bare(self, threads: int, how: str = "raw") -> float:
+        """Processor milliseconds a file of a reference."""
         self.server.reset(self.latency_ms)
-        used_s = reference("raw", threads, self.server.base_url, self.source)
-        self.speeds.setdefault("bare", []).append(speed(self.server))
+        used_s = reference(how, threads, self.server.base_url, self.source)
+        self.speeds.setdefault("bare" if how == "raw" else how, []).append(speed(self.server))
         return used_s / self.count * 1000
 
     def daemon(self, workers: int | str) -> float:
         """Processor milliseconds a file of a daemon that is running already, from the drop to the last record."""
-        site = Site(
-            self.place / f"site{time.monotonic_ns()}",
-            self.server.base_url,
-            upload=f"workers = {workers!r}".replace("'", '"'),
-        )
-        staged = files(site.place / "staged", self.count, SIZE)
+        site, staged = self._site(workers)
         with site.running() as pid:
             self.server.reset(self.latency_ms)
             before_s = cpu_s(pid)
@@ -50,6 +48,23 @@ class Side:
             used_s = cpu_s(pid) - before_s
         self.speeds.setdefault(str(workers), []).append(speed(self.server))
         return used_s / self.count * 1000
+
+    def waits(self, workers: int) -> dict[str, float]:
+        """Where the time of a file goes, in milliseconds; see `waits`."""
+        site, staged = self._site(workers)
+        report = site.place / "waits.json"
+        command = [sys.executable, "-m", "tests.benchmarks.waits", str(report), "run", "-c", str(site.config)]
+        with site.running(command):
+            self.server.reset(self.latency_ms)
+            staged.rename(site.drop / "in")
+            until(lambda: site.uploaded() == self.count, "all records", 0.1)
+        return dict(json.loads(report.read_text()))
+
+    def _site(self, workers: int | str) -> tuple[Site, Path]:
+        """A new one, and the files to be dropped there."""
+        upload = f"workers = {workers!r}".replace("'", '"')
+        site = Site(self.place / f"site{time.monotonic_ns()}", self.server.base_url, upload=upload)
+        return site, files(site.place / "staged", self.count, SIZE)
 
 
 def against_httpx(count: int, turns: int, threads: int = 4) -> list[Figure]:
@@ -77,17 +92,23 @@ def against_httpx(count: int, turns: int, threads: int = 4) -> list[Figure]:
 
 
 def at_20_ms(count: int, turns: int, workers: tuple[int, ...] = (4, 8, 16)) -> list[Figure]:
-    found = []
+    """Beside it: what a bare socket and bare httpx make with as many threads, and where a file's time goes."""
+    return [figure for number in workers for figure in _at_20_ms(count * number // max(workers), number, turns)]
+
+
+def _at_20_ms(count: int, number: int, turns: int) -> list[Figure]:
     with home() as place, sink() as server:
         side = Side(place, server, count, 20.0)
-        for number in workers:
-            side.speeds.clear()
-            rounds(turns, partial(_daemon, side, number), partial(_bare, side, number))
-            best = number / (STEPS * 0.020)
-            made, bare = median(side.speeds[str(number)]), median(side.speeds["bare"])
-            how = f"{made:.0f} of {best:.0f} files/s that the latency allows; bare httpx makes {bare:.0f}"
-            found.append(Figure(f"files/s at 20 ms, {number} workers", made / best, how, least=0.9))
-    return found
+        rounds(turns, partial(_daemon, side, number), partial(_bare, side, number), partial(_socket, side, number))
+        spent_ms = side.waits(number)
+    best = number / (STEPS * 0.020)
+    made, bare, plain = (median(side.speeds[name]) for name in (str(number), "bare", "socket"))
+    how = f"{made:.0f} of {best:.0f} files/s that it allows; bare httpx makes {bare:.0f}, a bare socket {plain:.0f}"
+    parts = ", ".join(f"{part} {spent_ms[part]:.1f}" for part in PARTS)
+    return [
+        Figure(f"files/s at 20 ms, {number} workers", made / best, how, least=0.9),
+        Figure("  a file's time", sum(spent_ms.values()), f"see `tests.benchmarks.waits`: {parts} ms", unit=" ms"),
+    ]
 
 
 def _daemon(side: Side, number: int, _: int) -> float:
@@ -96,6 +117,10 @@ def _daemon(side: Side, number: int, _: int) -> float:
 
 def _bare(side: Side, number: int, _: int) -> float:
     return side.bare(number)
+
+
+def _socket(side: Side, number: int, _: int) -> float:
+    return side.bare(number, "socket")
 
 
 def auto(count: int, turns: int, latencies_ms: tuple[float, ...] = (0.0, 20.0, 100.0)) -> list[Figure]:
