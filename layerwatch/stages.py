@@ -7,7 +7,7 @@ the saved session. So no uploader ever sleeps on a fault, and a crash is nothing
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from layerwatch import points, source
 from layerwatch.api import Layer, Storage
@@ -23,7 +23,8 @@ MARGIN_S = 30.0
 @dataclass(frozen=True)
 class Tools:
     """What an uploader works with. `wall` and `monotonic` are clocks in seconds, `stopping` says that it is time to
-    end, `pause` waits that many seconds or until it is."""
+    end, `pause` waits that many seconds or until it is. `shared`: the ledger is, with hosts that may see the
+    same share, and other inodes there."""
 
     layer: Layer
     storage: Storage
@@ -33,6 +34,7 @@ class Tools:
     monotonic: Callable[[], float]
     stopping: Callable[[], bool]
     pause: Callable[[float], object]
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def upload(job: Job, root: str, tools: Tools, ties: Ties) -> Uploaded:
     if done := attempt.done_before():
         return done
     try:
-        with source.opened(job.path, root, queued=job.identity) as fd:
+        with source.opened(job.path, root, queued=None if tools.shared else job.identity) as fd:
             return attempt.run(fd)
     except Superseded as gone:
         if gone.code is Code.VANISHED and not os.path.isdir(root):
@@ -79,6 +81,7 @@ class _Upload:
         self._tools = tools
         self._ties = ties
         self._session = job.session
+        self._found_here = True
         self._transfer = self._begun()
 
     def _begun(self) -> Transfer:
@@ -113,6 +116,8 @@ class _Upload:
     def run(self, fd: int) -> Uploaded:
         """Do the rest, from the open file."""
         self._fd = fd
+        if self._tools.shared:
+            self._take_for_ours()
         while request := self._transfer.next_request():
             if self._tools.stopping():
                 raise Stopped
@@ -128,6 +133,14 @@ class _Upload:
         verified = self._verify(self._transfer.stored)
         points.passed("verified")
         return Uploaded(self._session.file_id, verified)
+
+    def _take_for_ours(self) -> None:
+        """Another host may have found the file, and the share may have other inodes there. What has its size and time
+        is that version, as long as its checksum agrees."""
+        status, queued = os.fstat(self._fd), self._job.identity
+        source.insist_on_version(status, queued._replace(inode=status.st_ino))
+        self._found_here = status.st_ino == queued.inode
+        self._job = replace(self._job, identity=source.identity(status))
 
     def _start(self) -> None:
         tools = self._tools
@@ -193,11 +206,19 @@ class _Upload:
         proof, equal = _proof(stored, job, self._fd)
         if not equal:
             _insist_on_version(self._fd, job)
+            self._insist_on_content()
             raise NewUrl(Code.CORRUPT, f"the server's {proof} of the stored object is not the file's: starting over")
         if proof not in ("crc32c", "md5"):
             # Nothing the server said covers the bytes: then the file has to have held still.
             _insist_on_version(self._fd, job)
+        if proof != "crc32c":
+            self._insist_on_content()
         return proof
+
+    def _insist_on_content(self) -> None:
+        """Where no inode tells that it is the file that was found."""
+        if not self._found_here and source.digest(self._fd, self._job.identity.size) != self._job.digest:
+            raise Superseded(Code.CHANGED, "the file is not the one that another host has found")
 
 
 def _proof(stored: Stored, job: Job, fd: int) -> tuple[str, bool]:

@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import google_crc32c
@@ -26,7 +26,10 @@ from tests.api.servers import KeepingServer
 MIB = 1024 * 1024
 TLS = ssl.create_default_context()
 OLD = b"\x01" * (3 * BLOCK)
-CRC32C = base64.b64encode(google_crc32c.value(OLD).to_bytes(4, "big")).decode()
+
+
+def crc32c(body: bytes) -> str:
+    return base64.b64encode(google_crc32c.value(body).to_bytes(4, "big")).decode()
 
 
 def answer(status: str, *headers: str, body: bytes = b"") -> bytes:
@@ -67,7 +70,8 @@ class World:
 def world(tmp_path: Path) -> Iterator[World]:
     def answering(peer: socket.socket, request: bytes) -> None:
         if request.startswith(b"PUT"):
-            peer.sendall(answer("200 OK", f"x-goog-hash: crc32c={CRC32C}"))
+            body = request.partition(b"\r\n\r\n")[2]
+            peer.sendall(answer("200 OK", f"x-goog-hash: crc32c={crc32c(body)}"))
         elif request.startswith(b"POST /start"):
             peer.sendall(answer("201 Created", f"Location: {url}/session"))
         else:
@@ -124,3 +128,34 @@ def test_changed_between_two_blocks_only_the_first_has_left(world: World) -> Non
         world.upload(sending=world.rewrite)
     assert caught.value.code is Code.CHANGED
     assert world.bodies(3) == [OLD[:BLOCK]]
+
+
+def of_another_host(world: World, content: bytes) -> None:
+    """The same path, size and time by another inode, as a host sees a share where that tells nothing."""
+    times = world.path.stat()
+    beside = world.path.with_name("beside")
+    beside.write_bytes(content)
+    os.utime(beside, ns=(times.st_atime_ns, times.st_mtime_ns))
+    beside.rename(world.path)
+
+
+def test_what_another_host_has_found_may_have_another_inode_here(world: World) -> None:
+    of_another_host(world, OLD)
+    with pytest.raises(Superseded):
+        world.upload()
+    world.tools = replace(world.tools, shared=True)
+    assert world.upload() == Uploaded("f", "crc32c")
+
+
+def test_but_not_another_content_or_time(world: World) -> None:
+    world.tools = replace(world.tools, shared=True)
+    of_another_host(world, b"\x02" * len(OLD))
+    with pytest.raises(Superseded) as refused:
+        world.upload()
+    assert refused.value.code is Code.CHANGED
+    assert "another host" in refused.value.message
+    world.rewrite()
+    world.server.requests.clear()
+    with pytest.raises(Superseded):
+        world.upload()
+    assert not world.server.requests

@@ -347,6 +347,7 @@ class Crew:
             monotonic=time.monotonic,
             stopping=stopping,
             pause=partial(self._pause, stopping),
+            shared=self.tenure.membership is not None,
         )
 
     def _shared(self, settings: Settings) -> Shared:

@@ -3,6 +3,7 @@ by a bind mount of each host's own, which does not see the other one's place; an
 have a directory with the very same files."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from tests.system.farm import KIB, PAINTED, Farm, Host
 if TYPE_CHECKING:
     from tests.postgres import Server
 
-LINKED, MOUNTED = "linked", "mounted"
+LINKED, MOUNTED, COPIED = "linked", "mounted", "copied"
 # The share is there alone, and where the other host has it is something else.
 MOUNT = 'mount --bind "$1" "$2" && mount -t tmpfs none "$1" && shift 2 && exec "$@"'
 WIP = "_wip.png"  # what is taken only when it is pushed
@@ -99,6 +100,12 @@ on_uploaded = {{ command = ["sh", "-c", 'echo "$LAYERWATCH_PATH" >> {host.log}.h
         content, path = sample("png", seed, size), self.drop / name
         if self.how == MOUNTED:
             path.write_bytes(content)
+        elif self.how == COPIED:
+            for there in (self.volumes / name, path):
+                staged = self.site.home / "staged"
+                staged.write_bytes(content)
+                os.utime(staged, ns=(seed, seed))
+                staged.rename(there)
         else:
             whole = self.site.home / f"whole-{seed}"
             whole.write_bytes(content)
@@ -125,6 +132,17 @@ def shared(request: pytest.FixtureRequest, tmp_path: Path, sandbox: Sandbox, pos
         pytest.skip("no mount namespaces here")
     with Shared(tmp_path.resolve(), sandbox, postgres, how=request.param) as farm:
         yield farm
+
+
+def test_inodes_may_differ(tmp_path: Path, sandbox: Sandbox, postgres: "Server") -> None:
+    with Shared(tmp_path.resolve(), sandbox, postgres, how=COPIED) as farm:
+        farm.start()
+        for number in count(1):  # until each has uploaded what the other one found, or it found itself
+            farm.put(f"{number}.png", number)
+            farm.uploaded(number)
+            if all(host.uploads() for host in farm.both):
+                break
+        assert farm.statuses() == {"uploaded": number}
 
 
 def test_each_file_has_one_row_is_uploaded_once_and_fires_once_by_either(shared: Shared) -> None:
