@@ -5,16 +5,17 @@ import os
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from layerwatch.sandbox import Sandbox
+from tests.starts import Process, Start, executed, to_its_end
 
 TOKEN = "sandbox-token"
 PATIENCE_S = 60.0
@@ -32,15 +33,16 @@ def until(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_
 class Site:
     """One drop folder, one ledger, one sandbox; processes that are still there at the end are killed."""
 
-    def __init__(self, home: Path, sandbox: Sandbox) -> None:
+    def __init__(self, home: Path, sandbox: Sandbox, started: Start = executed) -> None:
         self.home = home
+        self.started = started
         self.sandbox = sandbox
         self.drop = home / "drop"
         self.drop.mkdir()
         self.config = home / "config.toml"
         self.ledger = home / "state" / "ledger.db"
         self.log = home / "log"
-        self.processes: list[subprocess.Popen[bytes]] = []
+        self.processes: list[Process] = []
         self.configure()
 
     def configure(self, *, folder: str = 'settle = "300ms"', upload: str = "", more: str = "") -> None:
@@ -65,15 +67,12 @@ path = "{self.drop}"
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("LAYER", "XDG_"))}
         return clean | {"LAYER_TOKEN": TOKEN, "HOME": str(self.home), "PYTHONWARNINGS": "error"} | changes
 
-    def start(self, *arguments: str, inside: Sequence[str] = (), **environment: str) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str, inside: Sequence[str] = (), **environment: str) -> Process:
         """`layerwatch run` in the background; what it says is appended to `log`. `inside`: a command to run it in."""
+        line = ["run", "-c", str(self.config), *arguments]
+        started = partial(executed, inside=inside) if inside else self.started
         with self.log.open("ab") as log:
-            process = subprocess.Popen(
-                [*inside, sys.executable, "-m", "layerwatch", "run", "-c", str(self.config), *arguments],
-                stdout=log,
-                stderr=log,
-                env=self.environment(**environment),
-            )
+            process = started(line, self.environment(**environment), log.fileno(), log.fileno())
         self.processes.append(process)
         return process
 
@@ -83,15 +82,8 @@ path = "{self.drop}"
     def call(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """One command to its end, with the site's configuration."""
         command, *rest = arguments
-        return subprocess.run(
-            [sys.executable, "-m", "layerwatch", command, "-c", str(self.config), *rest],
-            capture_output=True,
-            text=True,
-            errors="surrogateescape",
-            env=self.environment(**environment),
-            timeout=110,
-            check=False,
-        )
+        line = [command, "-c", str(self.config), *rest]
+        return to_its_end(self.started, line, self.environment(**environment), timeout_s=110)
 
     def ask(self, sql: str) -> list[dict[str, Any]]:
         """What any SQLite tool sees in the ledger while the daemon runs; nothing before there is one."""
@@ -121,7 +113,7 @@ path = "{self.drop}"
         whole, _, _ = self.said().rpartition("\n")  # the last line may be half written
         return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
 
-    def end(self, process: subprocess.Popen[bytes]) -> int:
+    def end(self, process: Process) -> int:
         process.send_signal(signal.SIGTERM)
         return process.wait(10)
 
@@ -133,8 +125,8 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture
-def site(tmp_path: Path, sandbox: Sandbox) -> Iterator[Site]:
-    place = Site(tmp_path, sandbox)
+def site(tmp_path: Path, sandbox: Sandbox, started: Start) -> Iterator[Site]:
+    place = Site(tmp_path, sandbox, started)
     yield place
     for process in place.processes:
         if process.poll() is None:

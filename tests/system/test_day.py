@@ -15,6 +15,7 @@ STEADY = Vitals(
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.long
 def test_a_working_day_leaves_the_daemon_as_it_was(tmp_path: Path) -> None:
     outcome = day(tmp_path, minutes=0.55)
     assert outcome.broken == (), table(outcome)

@@ -58,11 +58,15 @@ class Monitor:
 
     def red(self, what: str) -> dict[str, Any]:
         """Wait for that reason, and nothing but that; returns it."""
-        until(lambda: self.whats() == [what], what, RED_WITHIN_S)
-        (found,) = self.reasons() or [{}]
-        assert found["what"] == what
-        assert found["do"]
-        return found
+        seen: list[dict[str, Any]] = []
+
+        def alone() -> bool:
+            seen[:] = self.reasons() or []  # the next reading may have one more
+            return [each["what"] for each in seen] == [what]
+
+        until(alone, what, RED_WITHIN_S)
+        assert seen[0]["do"]
+        return seen[0]
 
     def metric(self, name: str, **labels: str) -> float:
         told = self.ask("/metrics")

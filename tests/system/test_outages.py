@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from layerwatch.samples import sample
+from tests.starts import Process
 from tests.system.conftest import Site, until
 
 KIB = 1024
@@ -40,6 +41,7 @@ def test_while_the_api_is_away_everything_waits_and_then_goes_on(site: Site) -> 
     assert site.end(daemon) == 0
 
 
+@pytest.mark.long
 def test_the_api_away_for_a_minute(site: Site) -> None:
     site.configure(folder='settle = "100ms"')
     daemon = site.start()
@@ -112,6 +114,7 @@ def test_started_while_the_api_is_away_it_waits_for_it(site: Site) -> None:
     assert site.end(daemon) == 0
 
 
+@pytest.mark.long
 def test_a_run_that_ends_by_itself_gives_up_on_an_api_that_stays_away(site: Site) -> None:
     site.configure(folder='settle = "100ms"')
     site.sandbox.stop()
@@ -136,7 +139,7 @@ def said_uploaded(site: Site) -> int:
     return sum(event["event"] == "uploaded" for event in site.events())
 
 
-def status_inside(site: Site, daemon: subprocess.Popen[bytes]) -> str:
+def status_inside(site: Site, daemon: Process) -> str:
     """What `status` says to somebody who sees the daemon's own mounts."""
     enter = ["nsenter", "--preserve-credentials", "-U", "-m", "-t", str(daemon.pid)]
     command = [*enter, sys.executable, "-m", "layerwatch", "status", "-c", str(site.config)]

@@ -13,6 +13,7 @@ import pytest
 
 from layerwatch.ledger import Ledger
 from layerwatch.samples import sample
+from tests.starts import Process
 from tests.system.conftest import Site, until
 
 HEAVY = ("click", "httpx", "pydantic", "rich", "sqlite_utils", "watchdog", "layerwatch.ledger", "layerwatch.config")
@@ -34,7 +35,7 @@ def pushed(site: Site) -> int:
     return int(site.ask("SELECT count(*) AS n FROM pushed")[0]["n"]) if site.ledger.exists() else 0
 
 
-def watching(site: Site) -> subprocess.Popen[bytes]:
+def watching(site: Site) -> Process:
     daemon = site.start()
     until(lambda: "watching" in site.said(), "the watch")
     return daemon
@@ -82,6 +83,7 @@ def test_a_push_takes_at_most_three_times_as_long_as_a_bare_interpreter(site: Si
     assert pushed(site) == 16
 
 
+@pytest.mark.long
 def test_fifty_processes_push_a_thousand_files_at_once(site: Site) -> None:
     daemon = watching(site)
     files = [rendered(site, f"{number}.png", number) for number in range(1000)]
@@ -131,7 +133,7 @@ def test_it_is_picked_up_at_once_whatever_folder_it_lies_in(site: Site) -> None:
     assert row == {"folder": "pushed", "path": os.path.realpath(site.home / "rendered" / "a.png"), "outside": 0}
     assert site.end(daemon) == 0
     again = site.start()  # and the next run is none the worse for it
-    until(lambda: site.said().count("watching") == 2, "the watch")
+    until(lambda: site.said().count("drop: watching") == 2, "the watch")
     assert site.call("status").returncode == 0
     audit = site.call("audit")
     assert audit.returncode == 0

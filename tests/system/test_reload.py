@@ -4,7 +4,6 @@ said why."""
 import os
 import pty
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 from layerwatch.samples import sample
 from layerwatch.sandbox import Faults
 from layerwatch.sandbox.catalogue import MODELS
+from tests.starts import Process
 from tests.system.conftest import Site, until
 from tests.system.test_watchdog import Manager, environment
 
@@ -28,7 +28,7 @@ prompt = "first"
 """
 
 
-def reload(site: Site, daemon: subprocess.Popen[bytes], event: str) -> str:
+def reload(site: Site, daemon: Process, event: str) -> str:
     """Ask for it, and wait for the answer; returns its text."""
     before = sum(each["event"] == event for each in site.events())
     daemon.send_signal(signal.SIGHUP)

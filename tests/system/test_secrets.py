@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from layerwatch.samples import sample
 from layerwatch.sandbox import Faults
 from tests.system.conftest import TOKEN, Site
@@ -11,6 +13,7 @@ SECRET = re.compile(
 )
 
 
+@pytest.mark.long
 def test_nothing_that_is_written_or_shown_holds_a_secret(site: Site) -> None:
     site.configure(upload='chunk_size = "256KiB"\nmax_attempts = 3')
     site.sandbox.faults = Faults(

@@ -2,10 +2,14 @@
 
 import hashlib
 import random
+import re
 import signal
 import time
 from collections import Counter
 from functools import partial
+from pathlib import Path
+
+import pytest
 
 from layerwatch.samples import sample
 from layerwatch.sandbox import Faults
@@ -40,14 +44,30 @@ def test_sigterm_in_the_middle_of_an_upload_ends_soon_and_the_next_start_sends_o
 
 
 def test_a_second_signal_ends_it_at_once(site: Site) -> None:
-    site.sandbox.faults = Faults(latency_s=30)
     daemon = site.start()
-    time.sleep(1.0)  # it hangs in its first request; nothing outside tells when
+    until(lambda: any(event["event"] == "folder" for event in site.events()), "the folder to be watched")
+    site.sandbox.faults = Faults(latency_s=30)
+    (site.drop / "a.png").write_bytes(sample("png", 1))
+    until(lambda: site.statuses().get("uploading"), "an upload, which hangs")
     daemon.send_signal(signal.SIGINT)
-    daemon.send_signal(signal.SIGINT)
-    assert daemon.wait(10) != 0
+    daemon.send_signal(signal.SIGTERM)  # of two alike one may be left out
+    assert daemon.wait(10) == 1
 
 
+def test_one_signal_is_enough_while_layer_is_asked_at_the_start(site: Site) -> None:
+    site.sandbox.faults = Faults(latency_s=60)
+    daemon = site.start()
+    until(lambda: _ignores(daemon.pid, signal.SIGIO), "it to hear signals, behind which it sees to that one")
+    assert site.end(daemon) == 0
+    assert site.events()[-1]["signal"] == "SIGTERM"
+
+
+def _ignores(pid: int, number: signal.Signals) -> bool:
+    (mask,) = re.findall(r"SigIgn:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
+    return bool(int(mask, 16) & 1 << number - 1)
+
+
+@pytest.mark.long
 def test_sigkill_twenty_times_over_a_hundred_files(site: Site) -> None:
     chunk = 256 * KIB
     site.configure(upload='chunk_size = "256KiB"\nworkers = 4', folder='settle = "50ms"')

@@ -28,6 +28,7 @@ def at(event: dict[str, Any]) -> datetime:
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.long
 def test_a_storm_of_failures_is_bounded_in_the_log_and_complete_in_the_ledger(site: Site) -> None:
     site.configure(folder='settle = "50ms"', upload="max_attempts = 1\nworkers = 8")
     site.sandbox.faults = Faults(denied=1.0)

@@ -58,6 +58,7 @@ def test_ready_alive_and_stopping_are_told(site: Site, manager: Manager) -> None
     assert manager.count("STOPPING=1") == 1
 
 
+@pytest.mark.long
 def test_an_uploader_that_hangs_silences_the_watchdog(site: Site, manager: Manager) -> None:
     site.configure(folder='settle = "50ms"')
     daemon = site.start(**environment(manager, LAYERWATCH_HANG_AT="sending"))

@@ -28,6 +28,7 @@ def folder_facts(site: Site) -> dict[str, object]:
     return dict(zip(("state", "detail", "overflows", "unknown"), row, strict=True))
 
 
+@pytest.mark.long
 def test_after_an_overflow_every_file_has_a_row(site: Site) -> None:
     site.configure(folder='settle = "100ms"')
     daemon = site.start()
