@@ -89,9 +89,10 @@ class Reload:
         self._wake()
 
     def _admitted(self, now: Settings, new: Settings) -> Settings:
-        if new.ledger != now.ledger:
-            fix = "restart layerwatch, or put it back"
-            raise UserError(Problem(f"{new.path}: ledger.path", "cannot change while layerwatch runs", fix))
+        for name in type(new.ledger).model_fields:
+            if getattr(new.ledger, name) != getattr(now.ledger, name):
+                fix = "restart layerwatch, or put it back"
+                raise UserError(Problem(f"{new.path}: ledger.{name}", "cannot change while layerwatch runs", fix))
         for name in ("base_url", "workspace_id"):
             if getattr(new.api, name) != getattr(now.api, name):
                 reason = "cannot change while layerwatch runs: what is under way belongs to the one before"

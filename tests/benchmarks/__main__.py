@@ -30,7 +30,7 @@ ALL: dict[str, Measure] = {
     "backlog": lambda short, turns: scale.backlog(3000 if short else 100_000, turns),
     "idle": lambda short, _: reaction.idle(200 if short else 10_000, 5 if short else 60),
     "commits": lambda *_: ledger.commits_per_file(60),
-    "farm": lambda short, turns: farm.farm(300 if short else 2000, turns),
+    "farm": lambda short, turns: farm.farm(300 if short else 1000, turns),
     "bandwidth": lambda short, _: ledger.bandwidth(5 if short else 30, (4,) if short else (1, 8, 32)),
 }
 
