@@ -124,7 +124,7 @@ class Farm:
     def start(self) -> None:
         for host in self.hosts:
             host.start()
-        until(lambda: len(self.present()) == len(self.hosts) and self.watcher(), "everybody, and one who watches")
+        until(lambda: len(self.at_work()) == len(self.hosts) and self.watcher(), "everybody, and one who watches")
 
     # --- what there is, past all proxies ------------------------------------------------------------------------------
 
@@ -139,6 +139,10 @@ class Farm:
 
     def present(self) -> list[str]:
         return [row["name"] for row in self.ask("SELECT name FROM hosts")]
+
+    def at_work(self) -> list[str]:
+        """Those that have begun, which takes a moment: who is only present has nothing to do yet."""
+        return [row["name"] for row in self.ask("SELECT name FROM hosts WHERE workers > 0")]
 
     def watcher(self) -> Host | None:
         """Who watches the folder; an error where several do."""
@@ -199,7 +203,9 @@ class Chaos:
         if deed == "restart":
             self.server.restart(immediate=self.lucky.random() < 0.5)
             return
-        awake = [host for host in self.farm.hosts if host.name not in self._asleep]
+        while not (awake := [host for host in self.farm.hosts if host.name not in self._asleep]):
+            self.attend()
+            time.sleep(0.05)
         busy = self.farm.holders()
         host = self.lucky.choice([host for host in awake if host in busy] or awake)
         if deed == "cut":

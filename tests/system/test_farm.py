@@ -111,6 +111,7 @@ def test_an_upload_of_one_that_is_stopped_is_resumed_and_it_changes_nothing_when
     first.signal(signal.SIGSTOP)
     until(lambda: two.holders() == [other_than(two, first)], "the other one to take it over")
     uploaded(two, 1)
+    until(lambda: not two.in_hand(), "the planner to have seen it")
     before = two.ask("SELECT * FROM files"), two.ask("SELECT * FROM history ORDER BY id")
     first.signal(signal.SIGCONT)
     until(lambda: '"lost_claim"' in first.said(), "it to find out")
