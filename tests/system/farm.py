@@ -10,7 +10,6 @@ import hashlib
 import json
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -28,6 +27,7 @@ from layerwatch.samples import KINDS, sample
 from layerwatch.sandbox import Faults, Sandbox
 from layerwatch.sandbox.catalogue import MODELS
 from tests.postgres import Server
+from tests.starts import Process, Start, executed
 from tests.system.conftest import TOKEN, Site, until
 from tests.system.cuttable import Cuttable
 
@@ -62,13 +62,13 @@ class Host:
     log: Path
     proxy: Cuttable
     environment: dict[str, str]
-    process: subprocess.Popen[bytes] | None = None
+    started: Start = executed
+    process: Process | None = None
 
     def start(self, **environment: str) -> None:
         with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "layerwatch", "run", "-c", str(self.config)]
-            environment = self.environment | environment
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+            out, environment = log.fileno(), self.environment | environment
+            self.process = self.started(["run", "-c", str(self.config)], environment, out, out)
 
     @property
     def pid(self) -> int:
@@ -91,12 +91,15 @@ class Host:
 class Farm:
     """Hosts below `home` that share `server`, a folder and a sandbox; none runs yet. For a `with` block."""
 
-    def __init__(self, home: Path, sandbox: Sandbox, server: Server, *, hosts: int, lease: str = "20s") -> None:
+    def __init__(
+        self, home: Path, sandbox: Sandbox, server: Server, *, hosts: int, lease: str = "20s", started: Start = executed
+    ) -> None:
         self.site = Site(home, sandbox)
         self.sandbox = sandbox
         self.drop = self.site.drop
         self._server = server
         self._url = server.url(server.create())
+        self._started = started
         self._open = ExitStack()
         self.hosts = [self._host(f"node{number}", lease) for number in range(hosts)]
 
@@ -109,7 +112,7 @@ class Farm:
         config = self.site.home / f"{name}.toml"
         config.write_text(text)
         config.chmod(0o600)
-        return Host(name, config, self.site.home / f"{name}.log", proxy, self.site.environment())
+        return Host(name, config, self.site.home / f"{name}.log", proxy, self.site.environment(), self._started)
 
     def __enter__(self) -> Self:
         return self
@@ -204,7 +207,7 @@ class Chaos:
             self.server.restart(immediate=self.lucky.random() < 0.5)
             return
         while not (awake := [host for host in self.farm.hosts if host.name not in self._asleep]):
-            self.attend()
+            self._wake_up()
             time.sleep(0.05)
         busy = self.farm.holders()
         host = self.lucky.choice([host for host in awake if host in busy] or awake)
@@ -311,14 +314,22 @@ class Outcome:
 
 
 def chaos(
-    home: Path, server: Server, *, files: int, deeds: Sequence[str], hosts: int = 4, lease_s: float = 4.0, seed: int = 7
+    home: Path,
+    server: Server,
+    *,
+    files: int,
+    deeds: Sequence[str],
+    hosts: int = 4,
+    lease_s: float = 4.0,
+    seed: int = 7,
+    started: Start = executed,
 ) -> Outcome:
     """Live through it below `home`."""
     began = time.monotonic()
     faults = Faults(latency_s=0.05, slow_s=0.5, bandwidth=KIB * KIB)
     with (
         Sandbox(token=TOKEN, balance=1e9, faults=faults) as sandbox,
-        Farm(home, sandbox, server, hosts=hosts, lease=f"{lease_s}s") as farm,
+        Farm(home, sandbox, server, hosts=hosts, lease=f"{lease_s}s", started=started) as farm,
     ):
         farm.start()
         one = Chaos(farm, server, random.Random(seed), lease_s)

@@ -18,6 +18,7 @@ from layerwatch.samples import sample
 from layerwatch.sandbox import Sandbox
 from tests.api.servers import unused_port
 from tests.postgres import Server
+from tests.starts import Start
 from tests.system.conftest import Site, until
 from tests.system.cuttable import Cuttable
 from tests.system.test_on_a_server import Hosted
@@ -33,9 +34,11 @@ def proxy(postgres: Server) -> Iterator[Cuttable]:
 
 
 @pytest.fixture
-def far(tmp_path: Path, sandbox: Sandbox, postgres: Server, proxy: Cuttable, database: str) -> Iterator[Hosted]:
+def far(
+    tmp_path: Path, sandbox: Sandbox, postgres: Server, proxy: Cuttable, database: str, started: Start
+) -> Iterator[Hosted]:
     """A site whose ledger is behind the proxy."""
-    place = Hosted(tmp_path, sandbox, database.replace(f":{postgres.port}/", f":{proxy.port}/"))
+    place = Hosted(tmp_path, sandbox, database.replace(f":{postgres.port}/", f":{proxy.port}/"), started)
     yield place
     for process in place.processes:
         if process.poll() is None:

@@ -12,6 +12,7 @@ import pytest
 
 from layerwatch.samples import sample
 from layerwatch.sandbox import Faults, Sandbox
+from tests.starts import Start
 from tests.system.conftest import until
 from tests.system.farm import KIB, PAINTED, Farm, Host, chaos, deeds, table
 
@@ -41,16 +42,16 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def two(home: Path, sandbox: Sandbox, postgres: "Server") -> Iterator[Farm]:
+def two(home: Path, sandbox: Sandbox, postgres: "Server", started: Start) -> Iterator[Farm]:
     """Two hosts that take each other for dead after 2 s; not started yet."""
-    with Farm(home, sandbox, postgres, hosts=2, lease=SHORT) as farm:
+    with Farm(home, sandbox, postgres, hosts=2, lease=SHORT, started=started) as farm:
         yield farm
 
 
 @pytest.fixture
-def patient(home: Path, sandbox: Sandbox, postgres: "Server") -> Iterator[Farm]:
+def patient(home: Path, sandbox: Sandbox, postgres: "Server", started: Start) -> Iterator[Farm]:
     """Two hosts that take nobody for dead; not started yet."""
-    with Farm(home, sandbox, postgres, hosts=2, lease=FOR_EVER) as farm:
+    with Farm(home, sandbox, postgres, hosts=2, lease=FOR_EVER, started=started) as farm:
         yield farm
 
 
@@ -126,8 +127,10 @@ def test_an_upload_of_one_that_is_stopped_is_resumed_and_it_changes_nothing_when
     uploaded(two, 2)
 
 
-def test_while_the_database_is_away_all_wait_and_then_go_on(home: Path, sandbox: Sandbox, postgres: "Server") -> None:
-    with Farm(home, sandbox, postgres, hosts=2) as farm:
+def test_while_the_database_is_away_all_wait_and_then_go_on(
+    home: Path, sandbox: Sandbox, postgres: "Server", started: Start
+) -> None:
+    with Farm(home, sandbox, postgres, hosts=2, started=started) as farm:
         farm.start()
         dropped(farm, "before.png")
         uploaded(farm, 1)
@@ -192,8 +195,8 @@ def test_who_was_stopped_between_booking_and_paying_puts_it_off_where_it_is_stil
 
 
 @pytest.mark.timeout(400)
-def test_everything_at_once(tmp_path: Path, postgres_of_its_own: "Server") -> None:
-    outcome = chaos(tmp_path, postgres_of_its_own, files=150, deeds=deeds(2, 2, 3, 1))
+def test_everything_at_once(tmp_path: Path, postgres_of_its_own: "Server", started: Start) -> None:
+    outcome = chaos(tmp_path, postgres_of_its_own, files=150, deeds=deeds(2, 2, 3, 1), started=started)
     assert outcome.broken == (), table(outcome)
 
 

@@ -6,10 +6,9 @@ import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ import pytest
 
 from layerwatch.samples import sample
 from layerwatch.sandbox import Sandbox
+from tests.starts import Start, executed, to_its_end
 from tests.system.conftest import until
 from tests.system.farm import KIB, PAINTED, Farm, Host
 
@@ -38,27 +38,23 @@ def can_mount() -> bool:
 
 @dataclass
 class Elsewhere(Host):
-    """A host that has the share at `root`; `inside`: the command that it sees it by."""
+    """A host that has the share at `root`."""
 
     root: Path = Path()
-    inside: tuple[str, ...] = ()
 
     def start(self, **environment: str) -> None:
         with self.log.open("ab") as log:
-            line = self._line("run", "--log", "json")
-            self.process = subprocess.Popen(line, stdout=log, stderr=log, env=self.environment | environment)
+            line, out = ["run", "-c", str(self.config), "--log", "json"], log.fileno()
+            self.process = self.started(line, self.environment | environment, out, out)
 
     def call(self, command: str, *rest: str) -> "subprocess.CompletedProcess[str]":
-        line = self._line(command, *rest)
-        return subprocess.run(line, capture_output=True, text=True, env=self.environment, timeout=110, check=False)
+        line = [command, "-c", str(self.config), *rest]
+        return to_its_end(self.started, line, self.environment, timeout_s=110)
 
     def answer(self, command: str, *rest: str) -> Any:
         done = self.call(command, "--json", *rest)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
-
-    def _line(self, command: str, *rest: str) -> list[str]:
-        return [*self.inside, sys.executable, "-m", "layerwatch", command, "-c", str(self.config), *rest]
 
     def path(self, name: str) -> str:
         return str(self.root / name)
@@ -72,12 +68,12 @@ class Elsewhere(Host):
 class Shared(Farm):
     """Two hosts: the first has the share where the ledger says, the second has it below `volumes`."""
 
-    def __init__(self, home: Path, sandbox: Sandbox, server: "Server", *, how: str, lease: str = "2s") -> None:
+    def __init__(self, home: Path, sandbox: Sandbox, server: "Server", started: Start, *, how: str) -> None:
         self.how = how
         self.volumes = home / "volumes"
         self.volumes.mkdir()
         self.links: list[Path] = []
-        super().__init__(home, sandbox, server, hosts=2, lease=lease)
+        super().__init__(home, sandbox, server, hosts=2, lease="2s", started=started)
         inside = ("unshare", "-rm", "sh", "-c", MOUNT, "sh", str(self.drop), str(self.volumes))
         first, second = self.hosts
         self.linux = self._there(first, self.drop, ())
@@ -93,7 +89,9 @@ on_uploaded = {{ command = ["sh", "-c", 'echo "$LAYERWATCH_PATH" >> {host.log}.h
         if root != self.drop:
             text += f'\n[ledger.paths]\n"{root}" = "{self.drop}"\n'
         host.config.write_text(text)
-        return Elsewhere(**vars(host), root=root, inside=inside)
+        if inside:  # who sees it so is started by that
+            host.started = partial(executed, inside=inside)
+        return Elsewhere(**vars(host), root=root)
 
     def put(self, name: str, seed: int, size: int = 20 * KIB) -> str:
         """A file comes into the share; its name in the ledger."""
@@ -127,15 +125,17 @@ on_uploaded = {{ command = ["sh", "-c", 'echo "$LAYERWATCH_PATH" >> {host.log}.h
 
 
 @pytest.fixture(params=[LINKED, MOUNTED])
-def shared(request: pytest.FixtureRequest, tmp_path: Path, sandbox: Sandbox, postgres: "Server") -> Iterator[Shared]:
+def shared(
+    request: pytest.FixtureRequest, tmp_path: Path, sandbox: Sandbox, postgres: "Server", started: Start
+) -> Iterator[Shared]:
     if request.param == MOUNTED and not can_mount():
         pytest.skip("no mount namespaces here")
-    with Shared(tmp_path.resolve(), sandbox, postgres, how=request.param) as farm:
+    with Shared(tmp_path.resolve(), sandbox, postgres, started, how=request.param) as farm:
         yield farm
 
 
-def test_inodes_may_differ(tmp_path: Path, sandbox: Sandbox, postgres: "Server") -> None:
-    with Shared(tmp_path.resolve(), sandbox, postgres, how=COPIED) as farm:
+def test_inodes_may_differ(tmp_path: Path, sandbox: Sandbox, postgres: "Server", started: Start) -> None:
+    with Shared(tmp_path.resolve(), sandbox, postgres, started, how=COPIED) as farm:
         farm.start()
         for number in count(1):  # until each has uploaded what the other one found, or it found itself
             farm.put(f"{number}.png", number)
@@ -257,7 +257,7 @@ def test_what_would_take_the_name_of_another_place_is_not_pushed(shared: Shared)
 
 def test_a_host_that_has_forgotten_to_say_so_is_warned(shared: Shared) -> None:
     shared.linux.start()
-    until(shared.watcher, "the folder to be watched")
+    until(lambda: shared.ask("SELECT 1 FROM folders"), "the ledger to know where the folder is")
     text = shared.mac.config.read_text()
     shared.mac.config.write_text(text.partition("[ledger.paths]")[0])
     found = {each["what"]: each for each in shared.mac.answer("check", "--offline")["findings"]}

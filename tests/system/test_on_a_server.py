@@ -16,15 +16,16 @@ from layerwatch.sandbox import Faults, Sandbox
 from layerwatch.sandbox.catalogue import MODELS
 
 from ..api.servers import unused_port
+from ..starts import Start, executed
 from .conftest import Site, until
 
 
 class Hosted(Site):
     """A site whose ledger is in a database."""
 
-    def __init__(self, home: Path, sandbox: Sandbox, url: str) -> None:
+    def __init__(self, home: Path, sandbox: Sandbox, url: str, started: Start = executed) -> None:
         self.url = url
-        super().__init__(home, sandbox)
+        super().__init__(home, sandbox, started)
 
     def configure(self, *, folder: str = 'settle = "300ms"', upload: str = "", more: str = "") -> None:
         super().configure(folder=folder, upload=upload, more=more)
@@ -47,8 +48,8 @@ class Hosted(Site):
 
 
 @pytest.fixture
-def hosted(tmp_path: Path, sandbox: Sandbox, database: str) -> Iterator[Hosted]:
-    place = Hosted(tmp_path, sandbox, database)
+def hosted(tmp_path: Path, sandbox: Sandbox, database: str, started: Start) -> Iterator[Hosted]:
+    place = Hosted(tmp_path, sandbox, database, started)
     yield place
     for process in place.processes:
         if process.poll() is None:
