@@ -25,7 +25,6 @@ BACKLOG = 10_000  # candidates, half a kilobyte each
 BATCH_BYTES = 16 * 1024 * 1024  # what can go up now should not wait for many others to be read
 LARGE_BYTES = 4 * 1024 * 1024  # of these two are read at once
 SIDE_BY_SIDE = 2
-MANY = 50  # from so many on half of them are read beside the others
 AFTER_SIGN_S = 0.2  # quiet enough after a writer closed the file, where its structure proves it whole
 
 
@@ -134,8 +133,9 @@ class Intake:
         return found
 
     def _examined(self, files: list[Candidate], now: float, until: float) -> Iterator[tuple[Candidate, Finding]]:
-        """What each of them is, as far as there was time."""
-        lanes = _lanes(files)
+        """What each of them is, as far as there was time; a large one is read beside the others."""
+        last = [files.pop()] if len(files) > 1 and files[-1].identity.size >= LARGE_BYTES else []
+        lanes = [lane for lane in (files, last) if lane]
         looked = self._around.side_by_side([partial(self._examine, lane, now, until) for lane in lanes])
         for lane, findings in zip(lanes, looked, strict=True):
             self._settle.give_back(lane[len(findings) :], now)
@@ -237,11 +237,3 @@ class Intake:
         name = name_text(f"{self._folder.name}/{path.removeprefix(self._root()).lstrip('/')}")
         facts |= {"folder": self._folder.name, "path": path}
         self._around.tell(Notice(event, f"{name} {text}", level, facts))
-
-
-def _lanes(files: list[Candidate]) -> list[list[Candidate]]:
-    """What is read at the same time: a large one beside the others, or one half of many beside the other."""
-    if len(files) > 1 and files[-1].identity.size >= LARGE_BYTES:
-        return [files[:-1], files[-1:]]
-    middle = len(files) // 2 if len(files) >= MANY else len(files)
-    return [lane for lane in (files[:middle], files[middle:]) if lane]
