@@ -13,8 +13,9 @@ URL_VARIABLE = "LAYERWATCH_LEDGER__URL"
 INIT = "run `layerwatch init` to write a starter, or name a file with --config"
 
 
-def find_config(explicit: str | None = None) -> str:
-    """The configuration file: the one that was named, else the first that exists."""
+def find_config(explicit: str | None = None, *, or_environment: bool = False) -> str:
+    """The configuration file: the one that was named, else the first that exists. `or_environment`: else an empty one,
+    where a variable names a ledger on a server."""
     if explicit is not None:
         return _existing(explicit, "--config")
     if named := os.environ.get(CONFIG_VARIABLE):
@@ -23,6 +24,8 @@ def find_config(explicit: str | None = None) -> str:
     for place in places:
         if os.path.exists(place):
             return place
+    if or_environment and os.environ.get(URL_VARIABLE):
+        return os.devnull
     raise _fault("config.toml", f"no configuration file; looked in {', '.join(places)}", INIT)
 
 

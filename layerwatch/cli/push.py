@@ -37,6 +37,7 @@ def command(
     """Name files to be uploaded, whatever folder they lie in: they count as complete.
 
     By itself it only records them, on the disk, for the daemon that runs now or later, and is quick enough for a hook.
+    Where the ledger is on a server, LAYERWATCH_LEDGER__URL is all that it needs.
     With --wait it prints `path<TAB>file_id` for each, and exits with 1 if one was not uploaded.
     """
     from layerwatch import push
@@ -46,10 +47,14 @@ def command(
     if timeout is not None and not wait:
         raise click.UsageError("--timeout goes with --wait")
     deadline = None if timeout is None else time.monotonic() + _seconds(timeout)
-    settings = load(config, require_token=False)
-    _insist_on_folder(settings, folder)
+    settings = load(config, require_token=False, require_folders=False)
+    names = [each.name for each in settings.folders]
+    if names:
+        _insist_on_folder(folder, names, f"in {settings.path}")
     paths = _real(files, settings.ledger.names)
     with Ledger(settings.ledger.place, names=settings.ledger.names) as ledger:
+        if not names:
+            _insist_on_folder(folder, [each.name for each in ledger.facts.folders()], "on any host")
         ids = ledger.pushes.add(paths, folder, time.time())
         recorded = list(zip(ids, paths, strict=True))
         push.tell(recorded, as_json=as_json and not wait)
@@ -67,12 +72,11 @@ def _seconds(text: str) -> float:
         raise click.BadParameter(f"{fault.reason}: {fault.fix}", param_hint="--timeout") from None
 
 
-def _insist_on_folder(settings: "Settings", folder: str | None) -> None:
+def _insist_on_folder(folder: str | None, names: list[str], where: str) -> None:
     from layerwatch.errors import Problem, UserError
 
-    names = [each.name for each in settings.folders]
     if folder is not None and folder not in names:
-        raise UserError(Problem("--folder", f"no such folder in {settings.path}", f"name one of: {', '.join(names)}"))
+        raise UserError(Problem("--folder", f"no such folder {where}", f"name one of: {', '.join(names)}"))
 
 
 def _real(files: tuple[str, ...], names: "Names") -> list[str]:
@@ -160,6 +164,8 @@ class _Wait:
     def _work(self) -> str:
         """Nobody else does it: upload what was pushed. Returns why that is over; `done` also where somebody else has
         begun just now."""
+        if not self._settings.folders:
+            return "no daemon is there to do it, and no configuration here to do it by"
         from layerwatch import logs, redact
         from layerwatch.config import load
         from layerwatch.daemon import Daemon

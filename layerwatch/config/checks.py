@@ -17,11 +17,11 @@ Found: TypeAlias = Iterator[tuple[Loc, Fault]]
 PUSHED = "pushed"  # in the ledger, the folder of files that were pushed and lie in none
 
 
-def check(values: Mapping[str, Any]) -> Found:
+def check(values: Mapping[str, Any], need_folders: bool = True) -> Found:
     for key in values:
         if key.startswith("_"):
             yield (key,), Fault("unknown key", "take it away")
-    if values.get("folders", []) == []:
+    if need_folders and values.get("folders", []) == []:
         yield ("folders",), Fault("there is no folder to watch", "add [[folders]] with a name and a path")
     yield from _reachable(values.get("http"))
     yield from _one_ledger(values.get("ledger"))

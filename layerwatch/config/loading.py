@@ -19,12 +19,13 @@ from layerwatch.redact import register
 HTTP: Loc = ("http",)
 
 
-def load(path: str | None = None, *, require_token: bool) -> Settings:
+def load(path: str | None = None, *, require_token: bool, require_folders: bool = True) -> Settings:
     """The settings of `path`, or of the file that `find_config` finds.
 
-    Without `require_token` a missing token or workspace is no fault: `Settings.token()` tells when it is asked.
+    Without `require_token` a missing token or workspace is no fault: `Settings.token()` tells when it is asked. Without
+    `require_folders` a ledger on a server is enough, and that the environment names it.
     """
-    file = locate.find_config(path)
+    file = locate.find_config(path, or_environment=not require_folders)
     said = environment.said()
     text, mode = _read(file, said.problems)
     table = _parsed(file, text, said.problems)
@@ -33,7 +34,8 @@ def load(path: str | None = None, *, require_token: bool) -> Settings:
     origins = Origins(file, variables, positions(text))
     _anchor(values, file)
     found = credentials.find(_section(values, "api"), origins)
-    problems += [Problem(origins.where(loc), fault.reason, fault.fix) for loc, fault in checks.check(values)]
+    folders = require_folders or "url" not in _section(values, "ledger")
+    problems += [Problem(origins.where(loc), fault.reason, fault.fix) for loc, fault in checks.check(values, folders)]
     problems += _lacking(_section(values, "api"), found, origins) if require_token else ()
     secrets = _secrets(values, origins)
     problems += [problem for each in secrets.values() for problem in each.problems] if require_token else ()

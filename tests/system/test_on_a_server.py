@@ -1,6 +1,9 @@
 """Real layerwatch processes on a ledger that is a PostgreSQL database, one host alone: runs, pushes, what it shows."""
 
 import json
+import os
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,7 +19,7 @@ from layerwatch.sandbox import Faults, Sandbox
 from layerwatch.sandbox.catalogue import MODELS
 
 from ..api.servers import unused_port
-from ..starts import Start, executed
+from ..starts import ROOT, Start, executed
 from .conftest import Site, until
 
 
@@ -78,6 +81,28 @@ def test_who_pushes_and_waits_does_the_work_where_nobody_else_does(hosted: Hoste
     assert done.stdout.startswith(f"{outside}\t")
     assert hosted.statuses() == {"uploaded": 1}
     assert hosted.ask("SELECT * FROM hosts") == []
+
+
+def test_a_node_that_has_nothing_but_the_url_pushes(hosted: Hosted) -> None:
+    outside = hosted.home / "outside.png"
+    outside.write_bytes(sample("png", 1))
+    hosted.start()
+    until(lambda: hosted.ask("SELECT 1 FROM folders"), "the folder")
+    node = {"PATH": os.environ["PATH"], "HOME": str(hosted.drop), "LAYERWATCH_LEDGER__URL": hosted.url}
+
+    def push(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        line = [sys.executable, "-m", "layerwatch", "push", *arguments, str(outside)]
+        there = ROOT / "tests"  # where no configuration lies; and Python finds layerwatch by its installation
+        return subprocess.run(line, env=node, cwd=there, capture_output=True, text=True, check=False)
+
+    done = push("--wait")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{outside}\t")
+    assert hosted.password not in done.stdout + done.stderr
+    assert "no such folder on any host" in push("--folder", "elsewhere").stderr
+    assert push("--folder", "drop").returncode == 0
+    del node["LAYERWATCH_LEDGER__URL"]
+    assert "no configuration file" in push().stderr
 
 
 def test_a_daemon_takes_what_is_pushed_and_shows_itself(hosted: Hosted) -> None:
