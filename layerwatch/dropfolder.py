@@ -202,7 +202,7 @@ class DropFolder:
         if self._baseline:
             self._intake.set_aside(directory.files)
             return 0
-        self._intake.see_all(directory.files)
+        self._intake.see_all(directory.files, directory.irregular)
         return len(directory.files)
 
     def _scanned(self, scanned: Scanned) -> None:

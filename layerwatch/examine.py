@@ -10,7 +10,7 @@ from layerwatch import media, source
 from layerwatch.errors import Code, Superseded, TryAgain
 from layerwatch.ledger import Refusal, Version
 from layerwatch.media import Whole
-from layerwatch.source import Digest, Identity
+from layerwatch.source import Digest, Held, Identity
 
 SMALL_BYTES = 256 * 1024  # up to here one read brings all that is to be judged and hashed
 TAKEN = "JPEG, PNG and WebP images, MP4 video, MP3 and WAV audio"
@@ -78,7 +78,8 @@ def examine(
     try:
         fd = source.open_file(path, root, identity)
         try:
-            return _examine_open(fd, folder, path, identity, limits, stopping)
+            found = _examine_open(fd, folder, path, identity, limits, stopping)
+            return _unchanged(found, look(path)) if isinstance(found, Version) else found
         finally:
             os.close(fd)
     except Superseded as error:
@@ -91,6 +92,29 @@ def examine(
         return Refusal(folder, path, identity, error.code, error.message)
     except OSError as error:  # the disk or the share failed in the middle of it
         return Refusal(folder, path, identity, Code.UNREADABLE, source.unreadable(error))
+
+
+def examine_listed(
+    folder: str, path: str, held: Held, expected: Identity, limits: Limits, stopping: Callable[[], bool]
+) -> Finding | None:
+    """The same of a file in a directory that is held, where a scan saw that it is a regular one: opened without a look
+    before. None: something is not as expected, and `examine` is to tell what."""
+    if not 0 < expected.size <= limits.max_size:
+        return None
+    name = path[len(held.path) + 1 :]
+    try:
+        fd = held.open_file(name)
+        try:
+            status = os.fstat(fd)
+            if not stat.S_ISREG(status.st_mode) or source.identity(status) != expected:
+                return None
+            found = _examine_open(fd, folder, path, expected, limits, stopping)
+            after = os.stat(name, dir_fd=held.fd, follow_symlinks=False) if isinstance(found, Version) else status
+            return found if source.identity(after) == expected else None
+        finally:
+            os.close(fd)
+    except (OSError, Superseded, TryAgain):
+        return None
 
 
 def _refused_by_looks(mode: int, identity: Identity, limits: Limits) -> tuple[Code, str] | None:
@@ -107,7 +131,7 @@ def _refused_by_looks(mode: int, identity: Identity, limits: Limits) -> tuple[Co
 
 def _examine_open(
     fd: int, folder: str, path: str, identity: Identity, limits: Limits, stopping: Callable[[], bool]
-) -> Finding:
+) -> Version | Refusal | NotYet:
     # Before anything is read: who has opened it since changes its time, if he writes, and that is looked at in the end.
     written_to = not limits.patient and source.being_written(fd)
     head = os.pread(fd, identity.size, 0) if identity.size <= SMALL_BYTES else b""
@@ -126,14 +150,16 @@ def _examine_open(
     digest = _digest(fd, head, identity.size, stopping)
     if digest is None:
         return NotYet("layerwatch is ending", settling=True)
-    after = look(path)
+    aftermath, seen_at = limits.aftermath, limits.seen_at
+    return Version(folder, path, identity, found.content_type, digest, aftermath, seen_at=seen_at)
+
+
+def _unchanged(version: Version, after: tuple[Identity, int] | None) -> Version | Changed | Gone:
+    """The version, if that is who is there after it was read."""
     if after is None:
         return Gone()
     # It was this very file when it was opened: what the path shows of it is what its descriptor would show.
-    if after[0] != identity:
-        return Changed(after[0])
-    aftermath, seen_at = limits.aftermath, limits.seen_at
-    return Version(folder, path, identity, found.content_type, digest, aftermath, seen_at=seen_at)
+    return version if after[0] == version.identity else Changed(after[0])
 
 
 def _digest(fd: int, head: bytes, size: int, stopping: Callable[[], bool]) -> Digest | None:

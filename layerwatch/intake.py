@@ -7,22 +7,23 @@ they are, and the next scan finds them again.
 import logging
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
 
 from layerwatch import points
 from layerwatch.config import Folder
 from layerwatch.errors import Code
-from layerwatch.examine import Changed, Finding, Gone, Limits, NotYet, examine, look
+from layerwatch.examine import Changed, Finding, Gone, Limits, NotYet, examine, examine_listed, look
 from layerwatch.ledger import Ledger, Origin, Recorded, Refusal, Version, Waiting
 from layerwatch.notices import Notice, Tell, name_text
 from layerwatch.settle import Candidate, Settle
-from layerwatch.source import Identity
+from layerwatch.source import Held, Identity, hold
 
-BATCH = 200  # files that are written down in one commit: others want to write, too
+BATCH = 400  # files that are written down in one commit: others want to write, too
 BACKLOG = 10_000  # candidates, half a kilobyte each
-BATCH_BYTES = 16 * 1024 * 1024  # what can go up now should not wait for many others to be read
+BATCH_BYTES = 32 * 1024 * 1024  # what can go up now should not wait for many others to be read
 LARGE_BYTES = 4 * 1024 * 1024  # of these two are read at once
 SIDE_BY_SIDE = 2
 AFTER_SIGN_S = 0.2  # quiet enough after a writer closed the file, where its structure proves it whole
@@ -34,7 +35,8 @@ Look = Callable[[], list[Finding]]
 @dataclass(frozen=True)
 class Surroundings:
     """What a folder works with: clocks in seconds, whether it is time to end, and what to do when a file was queued.
-    `side_by_side` does several things at once."""
+    `side_by_side` does several things at once. `hears`: whether anybody listens at a level of `logging` to what nobody
+    counts."""
 
     ledger: Ledger
     wall: Callable[[], float]
@@ -46,6 +48,7 @@ class Surroundings:
     aftermath: bool  # the folder wants something done with a file once it is uploaded
     why_no_input: Callable[[Origin], str | None]  # why a result of ours is not to be taken as a file; None: it is
     side_by_side: Callable[[Sequence[Look]], Sequence[list[Finding]]] = lambda looks: [look() for look in looks]
+    hears: Callable[[int], bool] = lambda _level: True
 
 
 class Intake:
@@ -83,9 +86,10 @@ class Intake:
         quiet_s = min(self._folder.settle, AFTER_SIGN_S) if finished else self._folder.settle
         self._settle.see(path, identity, self._around.monotonic(), quiet_s)
 
-    def see_all(self, files: Sequence[tuple[str, Identity]]) -> None:
-        """These are there, and the ledger, which has just been asked, knows none of them."""
-        self._settle.see_all(files, self._around.monotonic(), self._folder.settle)
+    def see_all(self, files: Sequence[tuple[str, Identity]], irregular: Container[str]) -> None:
+        """These are there, and the ledger, which has just been asked, knows none of them; `irregular` are those that
+        are links, FIFOs and the like."""
+        self._settle.see_all(files, irregular, self._around.monotonic(), self._folder.settle)
 
     def set_aside(self, files: list[tuple[str, Identity]]) -> None:
         """These were there before us, and `existing = false`."""
@@ -122,7 +126,7 @@ class Intake:
         for candidate in due:
             if not candidate.unknown and self._around.ledger.files.is_known(candidate.path, candidate.identity):
                 self._drop(candidate.path)
-            elif self._is_sidecar(candidate):
+            elif self._folder.sidecars and self._is_sidecar(candidate):
                 reason = "read by a rule for the file beside it"
                 found.append(Refusal(self._folder.name, candidate.path, candidate.identity, Code.SIDECAR, reason))
             else:
@@ -143,19 +147,47 @@ class Intake:
 
     def _examine(self, candidates: list[Candidate], now: float, until: float) -> list[Finding]:
         """What the first of them is, and others while there is time."""
+        findings: list[Finding] = []
+        for directory, together in groupby(candidates, _directory_of):
+            asked = list(together)
+            found = self._examine_in(directory, asked, now, until)
+            findings += found
+            if len(found) < len(asked) or self._around.monotonic() >= until:
+                break
+        return findings
+
+    def _examine_in(self, directory: str, candidates: list[Candidate], now: float, until: float) -> list[Finding]:
+        """The same of those in one directory; of several, that is held meanwhile."""
+        held = hold(directory, self._root()) if len(candidates) > 1 else None
+        if held is None:
+            return self._examine_each(candidates, None, now, until)
+        try:
+            findings = self._examine_each(candidates, held, now, until)
+            if held.is_in_place():
+                return findings
+        finally:
+            held.close()
+        return self._examine_each(candidates, None, now, until)  # it went meanwhile: what is there now counts
+
+    def _examine_each(self, candidates: list[Candidate], held: Held | None, now: float, until: float) -> list[Finding]:
         name, root, stopping = self._folder.name, self._root(), self._around.stopping
         since, limits = candidates[0].quiet_since, self._limits(candidates[0].quiet_since, now)
         findings: list[Finding] = []
         for candidate in candidates:
             if candidate.quiet_since != since:  # what a scan saw at once has the same
                 since, limits = candidate.quiet_since, self._limits(candidate.quiet_since, now)
-            findings.append(examine(name, candidate.path, root, candidate.identity, limits, stopping))
+            path, identity, finding = candidate.path, candidate.identity, None
+            if held is not None and candidate.regular:
+                finding = examine_listed(name, path, held, identity, limits, stopping)
+            findings.append(finding or examine(name, path, root, identity, limits, stopping))
             if self._around.monotonic() >= until:
                 break
         return findings
 
     def _decide(self, candidate: Candidate, finding: Finding, now: float) -> Version | Refusal | None:
         match finding:
+            case Version() as version:  # nearly all
+                return self._unless_ours(version)
             case Gone():
                 self._drop(candidate.path)
             case Changed(identity):
@@ -166,14 +198,12 @@ class Intake:
                 self._settle.wait_for_all(candidate, now, self._folder.settle)
             case NotYet(reason):
                 self._put_off(candidate, now, reason)
-            case Version() as version:
-                return self._unless_ours(version)
             case Refusal() as refusal:
                 return refusal
         return None
 
     def _is_sidecar(self, candidate: Candidate) -> bool:
-        if not self._folder.sidecars or os.path.splitext(candidate.path)[1].lower() not in self._folder.sidecars:
+        if os.path.splitext(candidate.path)[1].lower() not in self._folder.sidecars:
             return False
         seen = look(candidate.path)
         return seen is not None and seen[0] == candidate.identity and stat.S_ISREG(seen[1])
@@ -212,9 +242,10 @@ class Intake:
     def _record(self, found: list[Version | Refusal]) -> None:
         recorded = self._around.ledger.files.record(found, self._around.wall())
         points.passed("recorded")
+        tells_queued = self._around.hears(logging.DEBUG)  # of each file: not to be put into words for nobody
         for item, row in zip(found, recorded, strict=True):
             self._drop(item.path)
-            if row.event is not None:
+            if row.event is not None and (tells_queued or isinstance(item, Refusal)):
                 self._tell_recorded(item, row)
         if any(row.event is not None for row in recorded):
             self._around.queued()  # a sidecar, too, is news
@@ -237,3 +268,7 @@ class Intake:
         name = name_text(f"{self._folder.name}/{path.removeprefix(self._root()).lstrip('/')}")
         facts |= {"folder": self._folder.name, "path": path}
         self._around.tell(Notice(event, f"{name} {text}", level, facts))
+
+
+def _directory_of(candidate: Candidate) -> str:
+    return candidate.path.rpartition("/")[0]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from typing import NamedTuple
 
 _HEAD = 8192
 _MARKS = 32  # all that types are told by lies in so many first bytes, but for an MP4's brands and an MP3's frames
@@ -25,8 +25,7 @@ class Whole(StrEnum):
     UNKNOWN = "unknown"  # the bytes cannot tell: only quiet time can
 
 
-@dataclass(frozen=True, slots=True)
-class Media:
+class Media(NamedTuple):
     """What a file is. While it is too short to tell, `whole` is NO and the type the likeliest one."""
 
     content_type: str
@@ -78,13 +77,8 @@ def look(fd: int, size: int, head: bytes = b"") -> Media | None:
     except _EndlessError:
         verdict = Whole.UNKNOWN
     if isinstance(verdict, Whole):
-        return _media(content_type, verdict)
+        return Media(content_type, verdict)
     return Media(content_type, Whole.NO, verdict) if verdict else None
-
-
-@cache  # of few kinds, and asked for by each file of a scan
-def _media(content_type: str, whole: Whole) -> Media:
-    return Media(content_type, whole)
 
 
 def _type_of(head: bytes) -> tuple[str, _Judge]:
@@ -118,7 +112,7 @@ def _agrees(head: bytes, at: int, *marks: bytes) -> bool:
     return len(head) < _MARKS and any(at + len(mark) > len(head) and mark.startswith(head[at:]) for mark in marks)
 
 
-# --- walking: PNG chunks, RIFF chunks, MP4 boxes and JPEG segments differ only in their headers -----------------------
+# --- walking: RIFF chunks, MP4 boxes and JPEG segments differ only in their headers -----------------------------------
 
 # A part's first 16 bytes -> its name, and its length with all headers; 0: it has none that can be believed.
 _Header = Callable[[bytes], tuple[bytes, int]]
@@ -137,10 +131,6 @@ def _walk(file: _File, at: int, header: _Header) -> Iterator[tuple[bytes, int, i
             return
         at += length
     raise _EndlessError
-
-
-def _png_chunk(raw: bytes) -> tuple[bytes, int]:
-    return (raw[4:8], 12 + int.from_bytes(raw[:4])) if raw[4:8].isalpha() else (b"", 0)
 
 
 def _riff_chunk(raw: bytes) -> tuple[bytes, int]:
@@ -174,10 +164,17 @@ _PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
 def _judge_png(file: _File) -> _Verdict:
     # Walked, and not just searched for IEND at the end: bytes behind it cost nothing then, however many they are, and
     # a hole where a copy has not come to yet is met as a chunk without a name.
-    for name, _start, end in _walk(file, 8, _png_chunk):
-        if name == b"IEND" and end <= file.size:
+    # By a loop of its own: most of what a scan finds is PNG.
+    at, head, in_head = 8, file.head, len(file.head) - 8
+    for _ in range(_MAX_PARTS):
+        raw = head[at : at + 8] if at <= in_head else file.read(at, 8)
+        name = raw[4:]
+        at += 12 + int.from_bytes(raw[:4])
+        if not name.isalpha() or at > file.size:
+            return "PNG ends before its IEND chunk"
+        if name == b"IEND":
             return Whole.YES
-    return "PNG ends before its IEND chunk"
+    raise _EndlessError
 
 
 _SOF = {bytes([n]) for n in range(0xC0, 0xD0) if n not in (0xC4, 0xC8, 0xCC)}  # JPEG-LS has F7: not image/jpeg

@@ -8,7 +8,7 @@ the next scan finds again.
 import heapq
 import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from layerwatch.source import Identity
@@ -30,6 +30,7 @@ class Candidate:
     looks: int = 0  # how often it was put off
     changes: int = 0  # how often it was another file at the next look
     unknown: bool = False  # the ledger has been asked since it is as it is, and does not know it
+    regular: bool = False  # a scan saw it as it is, and that it is a regular file
 
     @property
     def settles(self) -> bool:
@@ -90,8 +91,10 @@ class Settle:
             known.due_at = known.quiet_since + quiet_s
             self._push(known)
 
-    def see_all(self, files: Iterable[tuple[str, Identity]], now: float, quiet_s: float) -> None:
-        """Look at all of these, of which the ledger knows none."""
+    def see_all(
+        self, files: Iterable[tuple[str, Identity]], irregular: Container[str], now: float, quiet_s: float
+    ) -> None:
+        """Look at all of these, of which the ledger knows none; `irregular` are those that are no regular files."""
         fresh: list[Candidate] = []
         due_at = now + quiet_s
         for path, identity in files:
@@ -99,7 +102,8 @@ class Settle:
                 self.see(path, identity, now, quiet_s)
                 self._candidates[path].unknown = True
             else:
-                candidate = Candidate(path, identity, quiet_s, now, due_at, unknown=True)
+                regular = path not in irregular
+                candidate = Candidate(path, identity, quiet_s, now, due_at, unknown=True, regular=regular)
                 self._candidates[path] = candidate
                 fresh.append(candidate)
         if fresh:

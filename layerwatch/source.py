@@ -10,7 +10,6 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import google_crc32c
@@ -20,6 +19,9 @@ from layerwatch.errors import Code, Superseded
 
 BLOCK = 512 * 1024
 READ = 1024 * 1024  # where bytes are only looked at, by few
+# O_NONBLOCK: a FIFO that took the file's name must not hold us until somebody writes to it.
+_READ_ONLY = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class Identity(NamedTuple):
@@ -42,8 +44,7 @@ def identity(status: os.stat_result) -> Identity:
     return Identity(status.st_size, status.st_mtime_ns, status.st_ino)
 
 
-@dataclass(frozen=True, slots=True)
-class Digest:
+class Digest(NamedTuple):
     """What the bytes are: `sha256` in hex, `crc32c` as the storage reports it."""
 
     sha256: str
@@ -92,8 +93,7 @@ def insist_on_version(status: os.stat_result, queued: Identity) -> None:
 
 def _open(path: str) -> int:
     try:
-        # O_NONBLOCK: a FIFO that took the file's name must not hold us until somebody writes to it.
-        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        return os.open(path, _READ_ONLY)
     except OSError as error:
         raise faults.disk(error.errno).error(unreadable(error)) from None
 
@@ -112,6 +112,50 @@ def _insist_on_place(fd: int, path: str, root: str) -> None:
         if place.endswith(" (deleted)"):
             raise Superseded(Code.VANISHED, "the file is gone")
         raise Superseded(Code.UNSUPPORTED_TYPE, "reached through a link that leads out of the folder: not followed")
+
+
+class Held(NamedTuple):
+    """A directory that is held open while several of its files are looked at by their bare names: its descriptor, its
+    path, and who it is (device, inode). What was learned so is good if it `is_in_place` afterwards."""
+
+    fd: int
+    path: str
+    who: tuple[int, int]
+
+    def open_file(self, name: str) -> int:
+        """A read-only descriptor of what is called so in it, never through a link. Raises `OSError`."""
+        return os.open(name, _READ_ONLY, dir_fd=self.fd)
+
+    def is_in_place(self) -> bool:
+        """Whether the path, without any link on the way, leads to this very directory now."""
+        try:
+            # The one sees links and what was moved, deleted or unmounted, the other what was mounted over it.
+            return os.readlink(f"/proc/self/fd/{self.fd}") == self.path and _who(os.lstat(self.path)) == self.who
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+
+def hold(directory: str, root: str) -> Held | None:
+    """Hold a directory that really lies in `root` (a real path), or is it; None where it does not, or cannot be
+    held."""
+    if not os.path.join(directory, "").startswith(os.path.join(root, "")):
+        return None
+    try:
+        fd = os.open(directory, _DIRECTORY)
+    except OSError:
+        return None
+    held = Held(fd, directory, _who(os.fstat(fd)))
+    if held.is_in_place():
+        return held
+    held.close()
+    return None
+
+
+def _who(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def being_written(fd: int) -> bool:

@@ -1,6 +1,7 @@
 """Walking a drop folder: every file that is somebody's work, directory by directory. Never through a link."""
 
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -12,12 +13,14 @@ Known = Callable[[str], Mapping[str, Sequence[Seen]]]
 
 @dataclass(slots=True)
 class Directory:
-    """One walked directory: its files, with who they are, or why it could not be read."""
+    """One walked directory: its files, with who they are, or why it could not be read. `irregular` are the paths of
+    those that are links, FIFOs and the like."""
 
     path: str
     inode: int
     files: list[tuple[str, Identity]] = field(default_factory=list)
     error: str = ""
+    irregular: set[str] = field(default_factory=set)
 
 
 def walk(
@@ -106,6 +109,8 @@ class _Listing:
         if (path, seen.st_size, seen.st_mtime_ns, seen.st_ino) in versions or (versions and self._is_left_out(name)):
             return
         self._found.files.append((path, identity(seen)))
+        if not stat.S_ISREG(seen.st_mode):
+            self._found.irregular.add(path)
 
     def _is_left_out(self, name: str) -> bool:
         return self._selection.why_not_here(self._inside + name, name) is not None

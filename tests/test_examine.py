@@ -10,10 +10,10 @@ import google_crc32c
 import pytest
 
 from layerwatch.errors import Code
-from layerwatch.examine import SMALL_BYTES, Changed, Finding, Gone, Limits, NotYet, examine, look
+from layerwatch.examine import SMALL_BYTES, Changed, Finding, Gone, Limits, NotYet, examine, examine_listed, look
 from layerwatch.ledger import Refusal, Version
 from layerwatch.samples import KINDS, sample
-from layerwatch.source import Identity
+from layerwatch.source import Identity, hold
 
 TYPES = {
     "png": "image/png",
@@ -230,6 +230,75 @@ def test_a_file_that_is_deleted_while_it_is_hashed_is_gone(root: Path) -> None:
     path = root / "a.png"
     path.write_bytes(sample("png", 1, 600_000))
     assert examined(path, stopping=meanwhile(path.unlink)) == Gone()
+
+
+# --- one of those that a scan has seen --------------------------------------------------------------------------------
+
+
+def listed(
+    path: Path, *, expected: Identity | None = None, stopping: Callable[[], bool] = lambda: False
+) -> Finding | None:
+    held = hold(str(path.parent), str(path.parent))
+    seen = look(str(path))
+    assert held is not None
+    try:
+        identity = expected or (seen[0] if seen else Identity(1, 0, 0))
+        limits = Limits(MIB, settled=True, patient=False)
+        return examine_listed("drop", str(path), held, identity, limits, stopping)
+    finally:
+        held.close()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_listed_file_is_found_to_be_the_same_as_any_other(root: Path, kind: str) -> None:
+    for size_bytes in (5000, SMALL_BYTES + 2):
+        (root / "a.bin").write_bytes(sample(kind, 1, size_bytes))
+        found = listed(root / "a.bin")
+        assert isinstance(found, Version)
+        assert found == examined(root / "a.bin")
+
+
+def test_a_listed_file_that_is_not_whole_or_none_of_the_six_is_told_as_any_other(root: Path) -> None:
+    for content in (sample("png", 1)[:-5], b"just some words"):
+        (root / "a.png").write_bytes(content)
+        found = listed(root / "a.png")
+        assert isinstance(found, NotYet | Refusal)
+        assert found == examined(root / "a.png")
+    with open(root / "a.png", "wb") as writer:
+        writer.write(sample("png", 1))
+        writer.flush()
+        assert listed(root / "a.png") == NotYet("a program still has it open for writing")
+    assert listed(root / "a.png", stopping=lambda: True) == NotYet("layerwatch is ending", settling=True)
+
+
+def test_whatever_is_not_as_listed_is_left_to_the_closer_look(root: Path) -> None:
+    png, expected = root / "a.png", Identity(5, 1, 1)
+    png.write_bytes(sample("png", 1))
+    (root / "link.png").symlink_to(png)
+    os.mkfifo(root / "fifo.png")
+    (root / "folder.png").mkdir()
+    (root / "empty.png").touch()
+    (root / "large.png").write_bytes(sample("png", 1, MIB + 1))
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(root / "socket.png"))
+        for name in ("a", "link", "fifo", "folder", "socket", "missing"):
+            assert listed(root / f"{name}.png", expected=expected) is None, name
+    for name in ("link", "fifo", "folder", "empty", "large", "missing"):
+        assert listed(root / f"{name}.png") is None, name
+
+
+def test_a_listed_file_that_moves_under_the_look_is_left_to_the_closer_look(root: Path) -> None:
+    path = root / "a.png"
+
+    def replaced() -> None:
+        (root / "b.tmp").write_bytes(sample("png", 2))
+        (root / "b.tmp").rename(path)
+
+    changes = (replaced, path.unlink, lambda: os.truncate(path, 10), lambda: os.utime(path, ns=(0, 0)))
+    for change in changes:
+        for size_bytes in (5000, 600_000):
+            path.write_bytes(sample("png", 1, size_bytes))
+            assert listed(path, stopping=meanwhile(change)) is None
 
 
 def test_what_cannot_be_read_is_refused_for_now_and_ends_nothing() -> None:

@@ -167,21 +167,23 @@ def test_what_was_due_and_not_decided_comes_again_when_it_is_seen_again() -> Non
 def test_what_a_scan_sees_together_is_due_together_in_its_order_and_known_to_be_unknown() -> None:
     settle = Settle()
     settle.see("b", A, now=0, quiet_s=9)
-    settle.see_all([("c", A), ("b", A), ("a", B)], now=1, quiet_s=2)
+    settle.see_all([("c", A), ("b", A), ("a", B)], {"c"}, now=1, quiet_s=2)
     assert settle.next_due_at() == 2  # `b` has been quiet since 0
     found = []
     while candidate := settle.due(3):
-        found.append((candidate.path, candidate.identity, candidate.unknown))
-    assert found == [("b", A, True), ("c", A, True), ("a", B, True)]
+        found.append((candidate.path, candidate.identity, candidate.unknown, candidate.regular))
+    # Of `b`, which an event told of, nobody knows more than that.
+    assert found == [("b", A, True, False), ("c", A, True, False), ("a", B, True, True)]
     settle.see("a", A, now=4, quiet_s=2)
     changed = settle.due(6)
     assert changed is not None
     assert not changed.unknown  # nobody has asked for what it is now
+    assert not changed.regular
 
 
 def test_what_is_dropped_or_changes_is_passed_over_among_those_that_are_due_together() -> None:
     settle = Settle()
-    settle.see_all([(name, A) for name in "abcd"], now=0, quiet_s=2)
+    settle.see_all([(name, A) for name in "abcd"], (), now=0, quiet_s=2)
     settle.drop("a")
     settle.see("c", B, now=1, quiet_s=2)
     assert due_paths(settle, 2) == ["b", "d"]
@@ -191,7 +193,7 @@ def test_what_is_dropped_or_changes_is_passed_over_among_those_that_are_due_toge
 
 def test_what_is_given_back_is_due_again_unless_it_was_decided_meanwhile() -> None:
     settle = Settle()
-    settle.see_all([(name, A) for name in "abc"], now=0, quiet_s=0)
+    settle.see_all([(name, A) for name in "abc"], (), now=0, quiet_s=0)
     taken = [candidate for _ in range(3) if (candidate := settle.due(0))]
     assert settle.due(5) is None
     settle.drop("b")

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -125,6 +125,111 @@ def test_a_folder_that_became_a_link_to_another_one_in_the_root_is_harmless(root
     (root / "sub").symlink_to(root / "real")
     with source.opened(str(root / "sub" / "a.png"), str(root)) as fd:
         assert os.pread(fd, 9, 0) == b"abc"
+
+
+# --- a directory that is held -----------------------------------------------------------------------------------------
+
+
+def held_and(change: Callable[[Path], object], root: Path) -> bool:
+    """Whether `root/sub/deep`, held, is still in its place after that change."""
+    (root / "sub" / "deep").mkdir(parents=True)
+    held = source.hold(str(root / "sub" / "deep"), str(root))
+    assert held is not None
+    assert held.is_in_place()
+    try:
+        change(root)
+        return held.is_in_place()
+    finally:
+        held.close()
+
+
+def test_a_directory_of_the_folder_is_held_and_its_files_are_opened_by_their_names(root: Path) -> None:
+    odd = os.fsdecode(b"\xff\n (deleted)")
+    for directory in (root, root / "sub", root / odd):
+        directory.mkdir(exist_ok=True)
+        (directory / "a.png").write_bytes(b"abc")
+        for top in (str(root), "/"):
+            held = source.hold(str(directory), top)
+            assert held is not None, directory
+            fd = held.open_file("a.png")
+            assert os.pread(fd, 9, 0) == b"abc"
+            os.close(fd)
+            held.close()
+
+
+def test_what_lies_elsewhere_is_reached_through_a_link_or_is_no_directory_is_not_held(root: Path) -> None:
+    drop, other = root / "drop", root / "drop-of-somebody-else"
+    for path in (drop / "sub" / "deep", other / "deep"):
+        path.mkdir(parents=True)
+    (drop / "file").touch()
+    (drop / "out").symlink_to(other)
+    (drop / "in").symlink_to(drop / "sub")
+    names = ("out", "out/deep", "in", "in/deep", "file", "missing", "../drop-of-somebody-else", "sub/../sub")
+    for directory in (other, root, *(f"{drop}/{name}" for name in names)):
+        assert source.hold(str(directory), str(drop)) is None, directory
+    assert [fd for fd in os.listdir("/proc/self/fd") if target(fd).startswith(str(root))] == [], "none stays open"
+
+
+def target(fd: str) -> str:
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}")
+    except OSError:
+        return ""  # that of the listing itself
+
+
+def test_a_held_directory_that_went_is_not_in_its_place(root: Path) -> None:
+    def swapped_for_a_link(root: Path) -> None:
+        (root / "sub").rename(root / "before")
+        (root / "sub").symlink_to(root / "before")
+
+    def made_anew(root: Path) -> None:
+        (root / "sub" / "deep").rename(root / "before")
+        (root / "sub" / "deep").mkdir()
+
+    changes: dict[str, Callable[[Path], object]] = {
+        "moved": lambda root: (root / "sub" / "deep").rename(root / "deep"),
+        "its parent moved": lambda root: (root / "sub").rename(root / "before"),
+        "deleted": lambda root: (root / "sub" / "deep").rmdir(),
+        "its parent became a link to where it is": swapped_for_a_link,
+        "made anew": made_anew,
+    }
+    for what, change in changes.items():
+        (root / what).mkdir()
+        assert not held_and(change, root / what), what
+    assert held_and(lambda root: (root / "sub" / "deep" / "a.png").touch(), root / "touched")
+
+
+def test_a_held_directory_over_which_something_was_mounted_is_not_in_its_place(root: Path) -> None:
+    said = subprocess.run(
+        ["unshare", "--mount", "--map-root-user", sys.executable, "-c", MOUNTED_OVER, str(root)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if "mounted" not in said.stdout:
+        pytest.skip(f"nothing can be mounted here: {said.stderr.strip()[-200:]}")
+    assert said.stdout.split() == ["True", "mounted", "False", "True"]
+
+
+MOUNTED_OVER = """
+import os, subprocess, sys
+from layerwatch import source
+os.mkdir(sys.argv[1] + "/sub")
+held = source.hold(sys.argv[1] + "/sub", sys.argv[1])
+print(held.is_in_place())
+subprocess.run(["mount", "-t", "tmpfs", "none", held.path], check=True)
+print("mounted", held.is_in_place())
+subprocess.run(["umount", held.path], check=True)
+print(held.is_in_place())
+"""
+
+
+def test_no_link_is_followed_in_a_held_directory(root: Path) -> None:
+    (root / "a.png").write_bytes(b"abc")
+    (root / "link.png").symlink_to(root / "a.png")
+    held = source.hold(str(root), str(root))
+    assert held is not None
+    with pytest.raises(OSError, match="symbolic link"):
+        held.open_file("link.png")
+    held.close()
 
 
 def test_what_cannot_be_opened_may_be_readable_later_and_says_for_whom(root: Path) -> None:

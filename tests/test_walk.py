@@ -84,6 +84,15 @@ def test_links_and_pipes_are_listed_as_files_and_no_link_is_walked(
     found = walked(root)
     assert [directory.path for directory in found] == [str(root)]
     assert names(found, root) == {"folder", "loop", "nowhere", "pipe"}
+    assert found[0].irregular == {path for path, _ in found[0].files}
+
+
+def test_what_is_no_regular_file_is_told_apart(root: Path) -> None:
+    file = put(root / "a.png")
+    (root / "link.png").symlink_to(file)
+    (found,) = walked(root)
+    assert {path for path, _ in found.files} == {str(file), str(root / "link.png")}
+    assert found.irregular == {str(root / "link.png")}
 
 
 def test_a_directory_that_becomes_a_link_before_it_is_listed_is_not_followed(

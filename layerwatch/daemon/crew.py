@@ -8,6 +8,7 @@ or fetched.
 A thread works by the configuration that it was given; what it asks the crew is answered by the one in force.
 """
 
+import logging
 import os
 import threading
 import time
@@ -198,6 +199,7 @@ class Crew:
                 aftermath=Policy.of(folder).wanted,
                 why_no_input=partial(self._why_no_input, folder),
                 side_by_side=side_by_side,
+                hears=logging.getLogger("layerwatch").isEnabledFor,
             )
             self.lookout.keep(folder, around, leave)
 
