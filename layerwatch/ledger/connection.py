@@ -66,9 +66,9 @@ class Store(Protocol):
         """The first row of it, if there is one."""
         ...
 
-    def write(self, lane: Lane | None = ..., /) -> AbstractContextManager[Connection]:
+    def write(self, lane: Lane | None = ..., /, *, single: bool = ...) -> AbstractContextManager[Connection]:
         """Several statements, all or none, on the disk when the block is left. With no `lane` they concern rows alone
-        that the caller holds by its claim."""
+        that the caller holds by its claim. `single`: only one of them changes anything, and none fails after it."""
         ...
 
     def together(self) -> AbstractContextManager[None]:

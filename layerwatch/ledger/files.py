@@ -113,6 +113,12 @@ LEFT JOIN sessions ON sessions.file = ?
 LEFT JOIN (SELECT file_id, verified FROM files
            WHERE hash = ? AND status = 'uploaded' AND size = ? AND workspace_id = ? LIMIT 1) AS twin ON 1 = 1
 """
+# By one statement, which nearly always does: every file's upload waits for it.
+_FIRST_SESSION = f"""
+INSERT INTO sessions (uri, file_id, content_type, expires_at, file)
+SELECT ?, ?, ?, ?, id FROM files WHERE {_MINE} AND bytes_sent = 0 /*postgres FOR UPDATE*/
+ON CONFLICT (file) DO NOTHING
+"""  # noqa: S608  ours alone
 _SESSION = """
 INSERT INTO sessions (file, uri, file_id, content_type, expires_at) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (file) DO UPDATE SET uri = excluded.uri, file_id = excluded.file_id,
@@ -233,12 +239,14 @@ class Files:
 
     def save_session(self, job: Job, session: Session) -> None:
         """Keep a session that was just opened: whatever happens now, the next attempt goes on with it."""
+        kept = (session.uri, session.file_id, session.content_type, iso(session.expires_at))
+        with self._store.write(None, single=True) as connection:
+            saved = connection.execute(_FIRST_SESSION, (*kept, job.id, job.claim)).rowcount
+        if saved:
+            return
         with self._store.write(None) as connection:
             _guard(connection, job, "bytes_sent = 0")
-            connection.execute(
-                _SESSION,
-                (job.id, session.uri, session.file_id, session.content_type, iso(session.expires_at)),
-            )
+            connection.execute(_SESSION, (job.id, *kept))
 
     def forget_sessions(self) -> None:
         """All uploads that were begun begin anew."""
@@ -248,7 +256,7 @@ class Files:
 
     def save_progress(self, job: Job, bytes_sent: int) -> None:
         """The storage is known to hold this many bytes."""
-        with self._store.write(None) as connection:
+        with self._store.write(None, single=True) as connection:
             _guard(connection, job, "bytes_sent = ?", bytes_sent)
 
     def uploaded(

@@ -46,10 +46,11 @@ class _Batch:
 class _Part:
     """What one thread writes, as a `with` block. A class of its own: as a generator it would cost as much again."""
 
-    __slots__ = ("batch", "first", "group")
+    __slots__ = ("batch", "first", "group", "single")
 
-    def __init__(self, group: "GroupCommit") -> None:
+    def __init__(self, group: "GroupCommit", single: bool) -> None:
         self.group = group
+        self.single = single
         self.batch: _Batch | None = None
         self.first = False
 
@@ -75,16 +76,16 @@ class GroupCommit:
     def close(self) -> None:
         self._connection.close()
 
-    def write(self) -> "_Part":
-        """Several statements, all or none, on the disk when the block is left. Raises what the block raises, and
-        `sqlite3.Error`."""
-        return _Part(self)
+    def write(self, *, single: bool = False) -> "_Part":
+        """Several statements, all or none, on the disk when the block is left; `single`: one of them changes something,
+        and SQLite itself does that wholly or not at all. Raises what the block raises, and `sqlite3.Error`."""
+        return _Part(self, single)
 
     def begin(self, part: "_Part") -> SqliteConnection:
         """The connection is the caller's alone until `end`."""
         part.batch = self._enter()
         part.first = not self._connection.in_transaction
-        self._begin(first=part.first)
+        self._begin(part)
         return self._connection
 
     def end(self, part: "_Part", failed: BaseException | None) -> None:
@@ -92,12 +93,12 @@ class GroupCommit:
         batch = part.batch
         assert batch
         try:
-            if failed is None and not part.first:
+            if failed is None and not (part.first or part.single):
                 self._connection.execute("RELEASE part")
         except sqlite3.Error as error:
             failed = error
         if failed is not None:
-            self._take_back(batch, failed, first=part.first)
+            self._take_back(batch, failed, part)
         self._leave(batch)
         if batch.error and not isinstance(failed, sqlite3.Error):
             raise type(batch.error)(*batch.error.args)
@@ -115,22 +116,28 @@ class GroupCommit:
         self._batch.members += 1
         return self._batch
 
-    def _begin(self, *, first: bool) -> None:
+    def _begin(self, part: "_Part") -> None:
         try:
-            # IMMEDIATE: a plain BEGIN that reads first fails at once beside another writer.
-            self._connection.execute("BEGIN IMMEDIATE" if first else "SAVEPOINT part")
+            if part.first:
+                # IMMEDIATE: a plain BEGIN that reads first fails at once beside another writer.
+                self._connection.execute("BEGIN IMMEDIATE")
+            elif not part.single:
+                self._connection.execute("SAVEPOINT part")
         except BaseException:
             self._turn.release()  # those who are in the batch make the commit themselves
             raise
 
-    def _take_back(self, batch: _Batch, failed: BaseException, *, first: bool) -> None:
+    def _take_back(self, batch: _Batch, failed: BaseException, part: "_Part") -> None:
         """What this thread has done in vain; there is nothing else yet where it was the first."""
         try:
-            if not first:
+            if part.first:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+            elif not part.single:
                 self._connection.execute("ROLLBACK TO part")
                 self._connection.execute("RELEASE part")
-            elif self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+            elif not self._connection.in_transaction:
+                raise sqlite3.OperationalError(f"rolled back: {failed}")
         except sqlite3.Error as error:
             # A full disk or an I/O error has ended the whole transaction: nothing of anybody's is written.
             batch.error = failed if isinstance(failed, sqlite3.Error) else error

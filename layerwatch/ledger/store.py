@@ -142,14 +142,14 @@ class SqliteStore:
         """The first row of it, if there is one."""
         return next(iter(self.rows(sql, *values)), None)
 
-    def write(self, _lane: Lane | None = Lane.ALL) -> AbstractContextManager[SqliteConnection]:
+    def write(self, _lane: Lane | None = Lane.ALL, *, single: bool = False) -> AbstractContextManager[SqliteConnection]:
         """Several statements, all or none, on the disk when the block is left.
 
         Raises `LedgerTrouble` when the disk is full, fails, or somebody holds the ledger for longer than 10 s.
         """
         if self._open is not None:
             return nullcontext(self._open)
-        return _Told(self.path, self._group.write() if self._group else _alone(self.connection))
+        return _Told(self.path, self._group.write(single=single) if self._group else _alone(self.connection))
 
     @contextmanager
     def together(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ import time
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from tests.benchmarks.figures import Figure, ratio, rounds
 from tests.benchmarks.rig import KIB, Sink, Site, cpu_s, files, home, reference, sink, until
@@ -17,7 +18,10 @@ STEPS = 3  # requests, one after the other, that an upload takes
 
 def speed(server: Sink) -> float:
     """Files per second, from the first arrival to the last."""
-    report = server.report()
+    return _speed(server.report())
+
+
+def _speed(report: dict[str, Any]) -> float:
     return float((report["stored"] - 1) / (report["last_at"] - report["first_at"]))
 
 
@@ -28,12 +32,13 @@ class Side:
         self.place, self.server, self.count, self.latency_ms = place, server, count, latency_ms
         self.source = files(place / "source", count, SIZE)
         self.speeds: dict[str, list[float]] = {}
+        self.held_ms: list[float] = []  # how long each answer was really held back, on average, a round
 
     def bare(self, threads: int, how: str = "raw") -> float:
         """Processor milliseconds a file of a reference."""
         self.server.reset(self.latency_ms)
         used_s = reference(how, threads, self.server.base_url, self.source)
-        self.speeds.setdefault("bare" if how == "raw" else how, []).append(speed(self.server))
+        self._take_speed("bare" if how == "raw" else how)
         return used_s / self.count * 1000
 
     def daemon(self, workers: int | str) -> float:
@@ -46,8 +51,13 @@ class Side:
             until(lambda: self.server.stored() == self.count, "all files", 0.05)
             until(lambda: site.uploaded() == self.count, "all records", 0.05)
             used_s = cpu_s(pid) - before_s
-        self.speeds.setdefault(str(workers), []).append(speed(self.server))
+        self._take_speed(str(workers))
         return used_s / self.count * 1000
+
+    def _take_speed(self, who: str) -> None:
+        report = self.server.report()
+        self.speeds.setdefault(who, []).append(_speed(report))
+        self.held_ms.append(report["held_ms"])
 
     def waits(self, workers: int) -> dict[str, float]:
         """Where the time of a file goes, in milliseconds; see `waits`."""
@@ -104,6 +114,7 @@ def _at_20_ms(count: int, number: int, turns: int) -> list[Figure]:
     best = number / (STEPS * 0.020)
     made, bare, plain = (median(side.speeds[name]) for name in (str(number), "bare", "socket"))
     how = f"{made:.0f} of {best:.0f} files/s that it allows; bare httpx makes {bare:.0f}, a bare socket {plain:.0f}"
+    how += f"; answers were held back {median(side.held_ms):.2f} ms"
     parts = ", ".join(f"{part} {spent_ms[part]:.1f}" for part in PARTS)
     return [
         Figure(f"files/s at 20 ms, {number} workers", made / best, how, least=0.9),

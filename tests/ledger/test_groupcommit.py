@@ -91,7 +91,29 @@ def test_what_one_does_in_vain_is_taken_back_alone(path: str) -> None:
     group.close()
 
 
-def test_a_commit_that_fails_fails_for_all_who_share_it(path: str) -> None:
+def test_a_single_statement_that_fails_has_done_nothing_and_takes_nobody_with_it(path: str) -> None:
+    group = GroupCommit(path, threading.Lock(), threading.Event)
+    twice = "INSERT INTO notes VALUES (?, ?, ''), ('taken', '', '')"  # the second row breaks it, after the first
+    note(group, "taken", 0)
+
+    def work(number: int) -> None:
+        for value in range(50):
+            with group.write(single=True) as connection:
+                connection.execute("INSERT OR REPLACE INTO notes VALUES (?, ?, '')", (f"single {number}", value))
+            with pytest.raises(sqlite3.IntegrityError), group.write(single=True) as connection:
+                connection.execute(twice, (f"vain {number}", value))
+            note(group, f"several {number}", value)
+
+    at_once(6, work)
+    with closing(sqlite3.connect(path)) as reader:
+        rows = dict(reader.execute("SELECT key, value FROM notes").fetchall())
+    kept = {f"{kind} {number}": "49" for kind in ("single", "several") for number in range(6)}
+    assert {key: str(value) for key, value in rows.items()} == kept | {"taken": "0"}
+    group.close()
+
+
+@pytest.mark.parametrize("single", [False, True])
+def test_a_commit_that_fails_fails_for_all_who_share_it(path: str, single: bool) -> None:
     """The disk is full for the one who writes much, and nobody is told that what came before it is written."""
     group = GroupCommit(path, threading.Lock(), threading.Event)
     with group.write() as connection:
@@ -103,7 +125,7 @@ def test_a_commit_that_fails_fails_for_all_who_share_it(path: str) -> None:
     def work(number: int) -> None:
         for value in range(30):
             try:
-                with group.write() as connection:
+                with group.write(single=single) as connection:
                     filling = "x" * (200_000 if number == 0 else 1)
                     connection.execute("INSERT INTO notes VALUES (?, ?, '')", (f"{number}-{value}", filling))
             except sqlite3.OperationalError as error:

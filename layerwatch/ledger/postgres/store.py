@@ -138,7 +138,7 @@ class PostgresStore:
         return next(iter(self.rows(sql, *values)), None)
 
     @contextmanager
-    def write(self, lane: Lane | None = Lane.ALL) -> Iterator[Session]:
+    def write(self, lane: Lane | None = Lane.ALL, *, single: bool = False) -> Iterator[Session]:  # noqa: ARG002  it costs nothing here
         """Several statements, all or none, on the server's disk when the block is left. Raises `LedgerTrouble`."""
         if self._open is not None:
             self._open.take(lane)
