@@ -8,7 +8,7 @@ import logging
 import os
 import stat
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 
@@ -216,7 +216,7 @@ class Intake:
             return version
         if reason := self._around.why_no_input(origin):
             return Refusal(version.folder, version.path, version.identity, Code.GENERATED, reason)
-        return replace(version, origin=origin.id)
+        return version._replace(origin=origin.id)
 
     def _limits(self, quiet_since: float, now: float) -> Limits:
         folder, around, quiet_s = self._folder, self._around, now - quiet_since

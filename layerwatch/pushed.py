@@ -6,7 +6,7 @@ that was named, else to the one it lies in, else to none: to `PUSHED`, which has
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from logging import DEBUG, INFO, WARNING
 
 from layerwatch import points
@@ -153,7 +153,7 @@ class Pushed:
             case NotYet(reason):
                 self._put_off(about, name, reason)
             case Version() as version:
-                return self._ready(replace(version, seen_at=push.pushed_at), folder)
+                return self._ready(version._replace(seen_at=push.pushed_at), folder)
             case Refusal() as refusal:
                 return refusal
         return None
@@ -179,7 +179,7 @@ class Pushed:
             return Refusal(version.folder, version.path, version.identity, Code.GENERATED, reason)
         outside = not version.path.startswith(os.path.join(self.desk.root(folder.name), ""))
         aftermath = self.desk.aftermath(folder.name) and not outside
-        return replace(version, outside=outside, aftermath=aftermath, origin=origin.id if origin else None)
+        return version._replace(outside=outside, aftermath=aftermath, origin=origin.id if origin else None)
 
     def _put_off(self, about: _Look, name: str, reason: str) -> None:
         desk, push = self.desk, about.push

@@ -18,6 +18,7 @@ from layerwatch import states
 from layerwatch.errors import ApiDown, Code, Final, FolderAway, JobError, NewUrl, Superseded, TryAgain
 from layerwatch.ledger import Job, Ledger, LostClaim, Recorded, Refusal, Session, Version, iso
 from layerwatch.states import Event, File
+from tests.ledgers import new_ledger
 
 from .ledger.builders import T0, WORKSPACE, everything, raw, refusal, sqlite_connection, stored, version, watched
 
@@ -45,7 +46,7 @@ class Laws(RuleBasedStateMachine):
         super().__init__()
         self.directory = tempfile.mkdtemp()
         self.path = f"{self.directory}/ledger.db"
-        self.ledger = watched(Ledger(self.path))
+        self.ledger = watched(new_ledger(self.path, durable=False))
         self.now = T0
         self.claims = map(str, itertools.count(1))
         self.held: list[Job] = []
@@ -143,7 +144,7 @@ class Laws(RuleBasedStateMachine):
             for job in self.held:
                 assert self.ledger.files.recover(self.now, job.claim) == [job.id]
         self.ledger.close()
-        self.ledger = Ledger(self.path)
+        self.ledger = Ledger(self.path, durable=False)
         recovered = self.ledger.files.recover(self.now)
         assert set(recovered) == (set() if clean else {job.id for job in self.held})
         self.lost += self.held

@@ -19,6 +19,7 @@ from layerwatch.planner import Planner
 from layerwatch.rules import key_of
 from layerwatch.source import Digest, Identity
 from layerwatch.states import Event
+from tests.ledgers import new_ledger
 
 MODEL = "00000000-0000-4000-8000-000000000001"
 PAIR: dict[str, Any] = {"match": "{shot}_beauty.png", "with": {"depth": "{shot}_depth.png"}}
@@ -102,7 +103,7 @@ class Bench:
 def bench(tmp_path: Path) -> Iterator[Bench]:
     drop = tmp_path / "drop"
     drop.mkdir()
-    with Ledger(str(tmp_path / "ledger.db")) as ledger:
+    with new_ledger(str(tmp_path / "ledger.db"), durable=False) as ledger:
         ledger.facts.folder("drop", str(drop), FolderState.WATCHING, 0.0, detail="", mount=None)
         yield Bench(drop, ledger)
 

@@ -25,6 +25,7 @@ from layerwatch.sandbox import Faults, Sandbox
 from layerwatch.sandbox.catalogue import MODELS, UNKNOWN_ID, WORKFLOWS
 from layerwatch.source import Digest, identity
 from layerwatch.states import Event, Generation
+from tests.ledgers import new_ledger
 
 KIB = 1024
 
@@ -146,7 +147,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 @pytest.fixture
 def ledger(site: Site) -> Iterator[Ledger]:
-    with Ledger(site.path) as ledger:
+    with new_ledger(site.path, durable=False) as ledger:
         yield ledger
 
 

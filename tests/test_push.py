@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from layerwatch import locate, push
 from layerwatch.ledger import Ledger
 from tests.ledger.builders import raw
+from tests.ledgers import new_ledger
 
 
 class Place:
@@ -21,7 +22,7 @@ class Place:
         self.config = home / "config.toml"
         self.ledger = str(home / "ledger.db")
         self.config.write_text('[ledger]\npath = "ledger.db"\n[[folders]]\nname = "concepts"\npath = "concepts"\n')
-        Ledger(self.ledger).close()
+        new_ledger(self.ledger).close()
 
     def file(self, name: str = "a.png") -> str:
         (self.home / name).write_text("x")

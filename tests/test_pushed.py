@@ -15,6 +15,7 @@ from layerwatch.notices import Notice
 from layerwatch.pushed import FIRST_S, INCOMPLETE_S, MOST_S, Desk, Pushed
 from layerwatch.samples import sample
 from tests.ledger.builders import WORKSPACE, raw, stored
+from tests.ledgers import new_ledger
 
 
 @dataclass
@@ -73,7 +74,7 @@ class Bench:
 def bench(tmp_path: Path) -> Iterator[Bench]:
     home = tmp_path.resolve()
     (home / "outer" / "inner").mkdir(parents=True)
-    with Ledger(str(home / "ledger.db")) as ledger:
+    with new_ledger(str(home / "ledger.db"), durable=False) as ledger:
         yield Bench(home, ledger)
 
 

@@ -24,6 +24,7 @@ from layerwatch.sandbox.works import FAILURES
 from layerwatch.source import Digest, Identity
 from layerwatch.states import Event
 from layerwatch.workbench import Kit, Site
+from tests.ledgers import new_ledger
 
 DAY = 24 * 3600.0
 
@@ -121,7 +122,10 @@ class Bench:
 def bench(tmp_path: Path) -> Iterator[Bench]:
     drop = tmp_path / "drop"
     drop.mkdir()
-    with Sandbox(faults=Faults(slow_s=0.01)) as sandbox, Ledger(str(tmp_path / "ledger.db")) as ledger:
+    with (
+        Sandbox(faults=Faults(slow_s=0.01)) as sandbox,
+        new_ledger(str(tmp_path / "ledger.db"), durable=False) as ledger,
+    ):
         ledger.facts.folder("drop", str(drop), FolderState.WATCHING, 0.0, detail="", mount=None)
         made = Bench(drop, ledger, sandbox)
         yield made

@@ -79,6 +79,43 @@ def test_how_it_ends_is_told_and_waited_for_no_longer_than_one_wants(started: St
         assert process.wait() == -signal.SIGKILL
 
 
+LEAVING = """
+import atexit, threading
+from tests.forkserver import leave
+
+class Unclosed:
+    def __init__(self): self.itself = self
+    def __del__(self): print("unclosed")
+
+def work():
+    threading.Event().wait(0.1)
+    print("a thread's last word")
+
+Unclosed()
+atexit.register(print, "at exit")
+threading.Thread(target=work).start()
+leave(3)
+"""
+
+
+def test_before_it_leaves_it_waits_for_its_threads_and_says_all_it_has_to() -> None:
+    done = subprocess.run([sys.executable, "-c", LEAVING], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (3, "")
+    assert done.stdout == "a thread's last word\nat exit\nunclosed\n"
+
+
+def test_a_full_disk_behind_its_output_is_told_as_python_tells_it() -> None:
+    told = []
+    for leaving in ("from tests.forkserver import leave; leave(0)", ""):
+        with open("/dev/full", "wb") as full:
+            code = f"print('never written'); {leaving}"
+            command = [sys.executable, "-E", "-c", code]  # buffered, as it is by itself
+            done = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        told.append((done.returncode, done.stderr))
+    assert told[0] == told[1]
+    assert told[0][0] == 120
+
+
 def test_what_python_reads_when_it_starts_is_read(started: Start, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text("print('customized', flush=True)")
     with running(started, tmp_path, PYTHONPATH=str(tmp_path)) as (_, out):

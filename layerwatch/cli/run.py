@@ -1,5 +1,6 @@
 """`layerwatch run`: the daemon in the foreground."""
 
+import gc
 import logging
 import os
 import sys
@@ -49,6 +50,7 @@ def command(config: str | None, as_json: bool, once: bool, log: str, verbose: bo
             return new
 
         _tell_findings(settings, shown.tell)
+        gc.freeze()  # what is there by now stays: no collection has to go through it again
         ended = Daemon(settings, once=once, tell=shown.tell, board=board, load=None if once else load_again).run()
     shown.summary(ended)
     if as_json:

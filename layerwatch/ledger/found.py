@@ -22,8 +22,7 @@ from layerwatch.source import Digest, Identity, Seen
 from layerwatch.states import Event, File, allows, move
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(NamedTuple):
     """A complete file, found in a folder and hashed. `aftermath`: its folder wants something done once it is
     uploaded. `origin`: the generation whose result it is, in a chain of rules. `outside`: it was pushed for that
     folder, and lies elsewhere. `seen_at`: since when it lies there as it is, unix seconds; None: as of now."""

@@ -1,6 +1,7 @@
 """What a large ledger and a large folder cost: against a small ledger, and against the bare walk."""
 
 import hashlib
+import json
 import os
 import sqlite3
 import subprocess
@@ -14,6 +15,7 @@ from statistics import median
 from layerwatch.ledger import Ledger, seconds
 from tests.benchmarks.figures import Figure, ratio, rounds
 from tests.benchmarks.rig import KIB, Sink, Site, cpu_s, files, home, sink, status, until
+from tests.benchmarks.waits import SIGHT
 
 IMPORTS = "import layerwatch.daemon, layerwatch.config, layerwatch.cli.screen, layerwatch.checkup"
 
@@ -136,11 +138,15 @@ def backlog(count: int, turns: int) -> list[Figure]:
             if number < turns - 1:
                 (site.drop / "in").rename(source)
         rescans, bare_walks, hashed = _restarts(site, count, turns, server)
+        (site.drop / "in").rename(source)
+        spent_ms = _sight(Site(place / "timed", server.base_url, upload="workers = 1"), source, count)
     imports_mib = _imports_mib()
     return [
         Figure("first sight of a full folder, rows/s against the bare walk + SHA-256",
                ratio([1 / each for each in first], [1 / each for each in walked]),
                f"{count:,} x 64 KiB: {median(first):.1f} and {median(walked):.1f} s", least=0.5),
+        Figure("  a file's time", sum(spent_ms.values()) * 1000, "see `tests.benchmarks.waits`: "
+               + ", ".join(f"{part} {spent_ms[part] * 1000:.0f}" for part in SIGHT) + " us", unit=" us"),
         Figure("memory above imports with a backlog", max(peaks_mib) - imports_mib,
                f"{count:,} files: {max(peaks_mib):.0f} MiB at the peak, {imports_mib:.0f} for imports",
                most=60, unit=" MiB"),
@@ -164,6 +170,16 @@ def _first_sight(site: Site, count: int) -> tuple[float, float]:
         return seconds(ended) - seconds(began), status(pid, "VmHWM") / 1024
 
 
+def _sight(site: Site, source: Path, count: int) -> dict[str, float]:
+    """Where the time of a file goes at first sight, in milliseconds; see `waits`."""
+    report = site.place / "waits.json"
+    source.rename(site.drop / "in")
+    with _daemon(site, [sys.executable, "-m", "tests.benchmarks.waits", str(report), "run", "-c", str(site.config)]):
+        until(lambda: _ask(site, SCANNED), "the scan to end", 0.25)
+        until(lambda: site.ask("SELECT count(*) FROM files")[0][0] >= count, "a row for every file", 0.25)
+        return dict(json.loads(report.read_text())["sight"])
+
+
 def _restarts(site: Site, count: int, turns: int, server: Sink) -> tuple[list[float], list[float], int]:
     """Seconds of the scan at a restart beside those of the bare walk, and how many rows were recorded anew."""
     before = site.ask("SELECT count(*) FROM history WHERE event = 'seen'")[0][0]
@@ -182,13 +198,14 @@ def _restarts(site: Site, count: int, turns: int, server: Sink) -> tuple[list[fl
 
 
 @contextmanager
-def _daemon(site: Site) -> Iterator[int]:
-    """`layerwatch run`, from its first moment to a sudden end; its process id. Nothing is known of an earlier one."""
+def _daemon(site: Site, command: list[str] | None = None) -> Iterator[int]:
+    """`layerwatch run`, or another `command` that does the same, from its first moment to a sudden end; its process id.
+    Nothing is known of an earlier one."""
     if site.ledger.exists():
         with closing(sqlite3.connect(site.ledger, timeout=30)) as connection, connection:
             connection.execute("UPDATE folders SET state = 'away'")
     with site.log.open("wb") as log:
-        process = subprocess.Popen(site.command("run"), stdout=log, stderr=log, env=site.environment)
+        process = subprocess.Popen(command or site.command("run"), stdout=log, stderr=log, env=site.environment)
     try:
         yield process.pid
     finally:

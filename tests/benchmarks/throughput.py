@@ -68,7 +68,7 @@ class Side:
             self.server.reset(self.latency_ms)
             staged.rename(site.drop / "in")
             until(lambda: site.uploaded() == self.count, "all records", 0.1)
-        return dict(json.loads(report.read_text()))
+        return dict(json.loads(report.read_text())["upload"])
 
     def _site(self, workers: int | str) -> tuple[Site, Path]:
         """A new one, and the files to be dropped there."""

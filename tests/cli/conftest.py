@@ -32,6 +32,7 @@ from layerwatch.ledger import (
 )
 from layerwatch.source import Digest, identity
 from layerwatch.states import Event, Turn, judge
+from tests.ledgers import new_ledger
 
 WORKSPACE = "5a9db0c5-0000-4000-8000-000000000001"
 SECRET = "https://storage.example/o?upload_id=SECRETSESSION"
@@ -65,7 +66,7 @@ class Place:
     # --- the ledger ---------------------------------------------------------------------------------------------------
 
     def open(self) -> Ledger:
-        return Ledger(self.path)
+        return new_ledger(self.path)
 
     def watched(self, ledger: Ledger, *, scanned: bool = True) -> None:
         for name in ("concepts", "textures"):

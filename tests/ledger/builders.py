@@ -117,7 +117,7 @@ GENERATIONS = (
 
 def arrive(ledger: Ledger, path: str = "/drop/a.png", content: bytes = b"a", now: float = T0, **more: Any) -> int:
     """A version of a file, found and uploaded, in a folder that has rules; its id."""
-    found = replace(version(path, content), **more)
+    found = version(path, content)._replace(**more)
     (recorded,) = ledger.files.record([found], now)
     put(ledger, now)
     return recorded.id

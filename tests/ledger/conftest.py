@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from layerwatch.ledger import Ledger
+from tests.ledgers import new_ledger
 
 from .builders import watched
 
@@ -45,7 +46,7 @@ def path(engine: str, tmp_path: Path, place: Callable[[], str]) -> str:
 @pytest.fixture
 def ledger(path: str) -> Iterator[Ledger]:
     """A ledger that knows a folder `drop`, which is being watched. No power is cut while it is tested."""
-    with Ledger(path, durable=False) as ledger:
+    with new_ledger(path, durable=False) as ledger:
         yield watched(ledger)
 
 

@@ -4,7 +4,6 @@ import os
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
@@ -12,6 +11,7 @@ from layerwatch.errors import Code, Final, NewUrl, Superseded
 from layerwatch.ledger import Ledger, Recorded, Refusal, Session, Version
 from layerwatch.source import Identity
 from layerwatch.states import Event
+from tests.ledgers import new_ledger
 
 from .builders import (
     T0,
@@ -47,10 +47,10 @@ def test_a_new_version_is_queued_with_all_that_is_known_of_it(ledger: Ledger, pa
 
 def test_since_when_it_lay_there_is_kept_until_it_is_queued_anew(ledger: Ledger, path: str) -> None:
     found = version()
-    record(ledger, replace(found, seen_at=T0 - 5))
+    record(ledger, found._replace(seen_at=T0 - 5))
     assert claimed(ledger).seen_at == T0 - 5
     ledger.files.recover(T0)
-    record(ledger, replace(found, identity=Identity(1, 2, 7), seen_at=T0 + 50), now=T0 + 60)
+    record(ledger, found._replace(identity=Identity(1, 2, 7), seen_at=T0 + 50), now=T0 + 60)
     job = claimed(ledger, T0 + 60)
     assert job.seen_at == T0 - 5, "touched, and the same"
     faulted(ledger, job, Superseded(Code.VANISHED, "gone"))
@@ -135,7 +135,7 @@ def test_what_is_recorded_together_is_as_if_it_came_one_by_one(place: Callable[[
     before, together = _mixture(seed, 40, 30), _mixture(seed + 100, 150, 400 if seed % 2 else 40)
     outcomes = []
     for batches in ([[item] for item in together], [together]):
-        with Ledger(place(), durable=False) as ledger:
+        with new_ledger(place(), durable=False) as ledger:
             for item in before:
                 record(ledger, item)
             recorded = [row.event for batch in batches for row in record(ledger, *batch, now=T0 + 9)]

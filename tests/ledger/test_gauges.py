@@ -1,7 +1,5 @@
 """What monitoring asks every few seconds is told right, and by a look at an index."""
 
-from dataclasses import replace
-
 import pytest
 
 from layerwatch.errors import Code, Final, Superseded
@@ -38,7 +36,7 @@ def oldest(ledger: Ledger) -> tuple[str, float] | None:
 def lay(ledger: Ledger, name: str, since: float, now: float = 0.0, *, folder: str = "drop") -> int:
     """A file is found at T0 + `now` that lay there since T0 + `since`; its id."""
     found = version(f"/drop/{name}", name.encode(), folder=folder)
-    (recorded,) = record(ledger, replace(found, seen_at=T0 + since), now=T0 + now)
+    (recorded,) = record(ledger, found._replace(seen_at=T0 + since), now=T0 + now)
     return recorded.id
 
 

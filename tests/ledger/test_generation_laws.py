@@ -42,6 +42,7 @@ from layerwatch.ledger.budget import BURST, BURST_S, OVER_DAILY, day_of
 from layerwatch.names import AS_THEY_ARE, bound, unbound
 from layerwatch.rules import key_of
 from layerwatch.states import OPEN, Event, Generation, Turn
+from tests.ledgers import new_ledger
 
 from .builders import (
     T0,
@@ -105,7 +106,7 @@ class GenerationLaws(RuleBasedStateMachine):
     def __init__(self, path: str) -> None:
         super().__init__()
         self.path = path
-        self.ledger = watched(Ledger(self.path, durable=False))
+        self.ledger = watched(new_ledger(self.path, durable=False))
         self.now = T0
         self.claims = map(str, itertools.count(1))
         self.disk: dict[str, bytes] = {}
@@ -608,7 +609,7 @@ def test_of_all_that_come_at_once_exactly_a_burst_is_fired(engine: str, place: C
     @settings(max_examples=BURSTS[engine], deadline=None)
     @given(burst=st.integers(0, 4), pauses=st.lists(st.floats(0.0, BURST_S - 1), min_size=1, max_size=8))
     def law(burst: int, pauses: list[float]) -> None:
-        with Ledger(place(), durable=False) as ledger:
+        with new_ledger(place(), durable=False) as ledger:
             exactly_a_burst_is_fired(watched(ledger), burst, pauses)
 
     law()

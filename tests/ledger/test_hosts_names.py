@@ -14,6 +14,7 @@ from layerwatch.ledger.connection import Store
 from layerwatch.ledger.plans import Plan
 from layerwatch.names import Names
 from layerwatch.states import Event
+from tests.ledgers import new_ledger
 
 from .builders import (
     RULE,
@@ -75,7 +76,7 @@ Hosts = tuple[Host, Host]
 @pytest.fixture
 def hosts(path: str) -> Iterator[Hosts]:
     """One that goes by the ledger's names, and one that does not."""
-    with Ledger(path, durable=False) as one, Ledger(path, durable=False, names=Names.of({MAC: LINUX})) as other:
+    with new_ledger(path, durable=False) as one, Ledger(path, durable=False, names=Names.of({MAC: LINUX})) as other:
         linux, mac = Host(one, LINUX), Host(other, MAC)
         linux.watches()
         yield linux, mac

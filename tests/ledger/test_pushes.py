@@ -3,7 +3,6 @@
 import os
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
 from typing import cast
 
 import pytest
@@ -58,7 +57,7 @@ def test_what_the_folder_has_found_already_gets_no_second_row(ledger: Ledger) ->
 
 def test_all_of_a_commit_or_nothing(ledger: Ledger, path: str) -> None:
     one, two = pushed(ledger, "/drop/a.png", "/drop/b.png")
-    broken = replace(version("/drop/b.png"), folder=cast("str", object()))
+    broken = version("/drop/b.png")._replace(folder=cast("str", object()))
     with pytest.raises(Exception, match="type 'object'"):
         ledger.pushes.taken([(one, version()), (two, broken)], T0)
     assert raw(path, "SELECT count(*) FROM files") == [(0,)]

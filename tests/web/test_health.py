@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from tests.ledger.builders import (
     version,
     watched,
 )
+from tests.ledgers import new_ledger
 from tests.web.sights import BOUND_BY_MODES, Daemon, folder, hold
 
 
@@ -39,7 +39,7 @@ def path(tmp_path: Path) -> str:
 
 @pytest.fixture
 def ledger(path: str) -> Iterator[Ledger]:
-    with Ledger(path, durable=False) as ledger:
+    with new_ledger(path, durable=False) as ledger:
         yield watched(ledger)
 
 
@@ -157,7 +157,7 @@ def test_each_folder_and_each_thread_is_told_by_itself(daemon: Daemon, ledger: L
 
 
 def test_a_file_that_waits_for_too_long_is_named(daemon: Daemon, ledger: Ledger) -> None:
-    (recorded,) = record(ledger, replace(version("/drop/a.png"), seen_at=T0 - 10))
+    (recorded,) = record(ledger, version("/drop/a.png")._replace(seen_at=T0 - 10))
     daemon.now = T0 - 10 + daemon.oldest_waiting_s
     assert reasons(daemon.sight(), ledger) == []
     daemon.now += 1

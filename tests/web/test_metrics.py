@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,6 +30,7 @@ from tests.ledger.builders import (
     version,
     watched,
 )
+from tests.ledgers import new_ledger
 from tests.web.sights import Daemon, folder, hold
 
 DAY_S = 86_400.0
@@ -43,7 +43,7 @@ def path(tmp_path: Path) -> str:
 
 @pytest.fixture
 def ledger(path: str) -> Iterator[Ledger]:
-    with Ledger(path, durable=False) as ledger:
+    with new_ledger(path, durable=False) as ledger:
         yield watched(ledger)
 
 
@@ -204,7 +204,7 @@ def test_the_ledger_is_told(busy: dict[str, Metric]) -> None:
 
 
 def test_the_age_of_the_queue_is_that_of_its_oldest_file(daemon: Daemon, ledger: Ledger) -> None:
-    record(ledger, replace(version(), seen_at=T0 - 10))
+    record(ledger, version()._replace(seen_at=T0 - 10))
     daemon.now = T0 + 20
     assert value(scrape(daemon, ledger), "queue_oldest_age_seconds") == 30
     daemon.now = T0 - 3600  # the clock was set back
