@@ -106,11 +106,11 @@ def examine_listed(
         fd = held.open_file(name)
         try:
             status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode) or source.identity(status) != expected:
+            if not stat.S_ISREG(status.st_mode) or not source.is_still(status, expected):
                 return None
             found = _examine_open(fd, folder, path, expected, limits, stopping)
             after = os.stat(name, dir_fd=held.fd, follow_symlinks=False) if isinstance(found, Version) else status
-            return found if source.identity(after) == expected else None
+            return found if source.is_still(after, expected) else None
         finally:
             os.close(fd)
     except (OSError, Superseded, TryAgain):

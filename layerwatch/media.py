@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
+from struct import Struct
 from typing import NamedTuple
 
 _HEAD = 8192
@@ -77,8 +79,13 @@ def look(fd: int, size: int, head: bytes = b"") -> Media | None:
     except _EndlessError:
         verdict = Whole.UNKNOWN
     if isinstance(verdict, Whole):
-        return Media(content_type, verdict)
+        return _judged(content_type, verdict)
     return Media(content_type, Whole.NO, verdict) if verdict else None
+
+
+@cache
+def _judged(content_type: str, whole: Whole) -> Media:
+    return Media(content_type, whole)  # few different ones, for very many files
 
 
 def _type_of(head: bytes) -> tuple[str, _Judge]:
@@ -159,18 +166,19 @@ def _jpeg_segment(raw: bytes) -> tuple[bytes, int]:
 # --- one judge for each type ------------------------------------------------------------------------------------------
 
 _PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+_CHUNK = Struct(">I4s")  # length of what it holds, and name
 
 
 def _judge_png(file: _File) -> _Verdict:
     # Walked, and not just searched for IEND at the end: bytes behind it cost nothing then, however many they are, and
     # a hole where a copy has not come to yet is met as a chunk without a name.
     # By a loop of its own: most of what a scan finds is PNG.
-    at, head, in_head = 8, file.head, len(file.head) - 8
+    at, size, head, in_head = 8, file.size, file.head, len(file.head) - 8
     for _ in range(_MAX_PARTS):
-        raw = head[at : at + 8] if at <= in_head else file.read(at, 8)
-        name = raw[4:]
-        at += 12 + int.from_bytes(raw[:4])
-        if not name.isalpha() or at > file.size:
+        raw, start = (head, at) if at <= in_head else (file.read(at, 8).ljust(8, b"\0"), 0)
+        length, name = _CHUNK.unpack_from(raw, start)
+        at += 12 + length
+        if at > size or not name.isalpha():
             return "PNG ends before its IEND chunk"
         if name == b"IEND":
             return Whole.YES

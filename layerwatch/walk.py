@@ -74,6 +74,8 @@ class _Listing:
                 self._sort(entries)
         finally:
             os.close(fd)
+        # By name: frames go up in their order, and the ledger's indexes grow at their end.
+        self._found.files.sort()
 
     def _sort(self, entries: Iterable[os.DirEntry[str]]) -> None:
         """Into files and subdirectories."""

@@ -1,6 +1,7 @@
 """A walk finds every file that is somebody's work, and follows nothing out of the folder."""
 
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -47,6 +48,14 @@ def test_each_file_comes_with_its_directory_and_who_it_is(root: Path) -> None:
     assert found[str(root)].files == [(str(top), source.identity(top.stat()))]
     assert found[str(deep.parent)].files == [(str(deep), source.identity(deep.stat()))]
     assert all(not directory.error for directory in found.values())
+
+
+def test_the_files_of_a_directory_come_by_name_in_whatever_order_they_were_made(root: Path) -> None:
+    frames = [f"{number:04}.png" for number in range(50)]
+    for name in random.Random(1).sample(frames, len(frames)):
+        put(root / "shot" / name)
+    (found,) = [directory for directory in walked(root) if directory.files]
+    assert [os.path.basename(path) for path, _ in found.files] == frames
 
 
 def test_not_recursive_means_the_folder_alone(root: Path) -> None:

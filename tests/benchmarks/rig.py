@@ -20,6 +20,9 @@ from layerwatch.samples import sample
 KIB, MIB = 1024, 1024 * 1024
 WORKSPACE = "11111111-2222-3333-4444-555555555555"
 PATIENCE_S = 900.0
+# How often whoever waits asks the sink or the ledger: the references are not asked at all, and the times that count are
+# taken by the sink and by the daemon.
+SELDOM_S = 0.5
 
 
 def until(condition: Callable[[], Any], what: str, every_s: float = 0.01) -> None:

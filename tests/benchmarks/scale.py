@@ -14,7 +14,7 @@ from statistics import median
 
 from layerwatch.ledger import Ledger, seconds
 from tests.benchmarks.figures import Figure, ratio, rounds
-from tests.benchmarks.rig import KIB, Sink, Site, cpu_s, files, home, sink, status, until
+from tests.benchmarks.rig import KIB, SELDOM_S, Sink, Site, cpu_s, files, home, sink, status, until
 from tests.benchmarks.waits import SIGHT
 
 IMPORTS = "import layerwatch.daemon, layerwatch.config, layerwatch.cli.screen, layerwatch.checkup"
@@ -67,7 +67,7 @@ def cost_per_file(rows: tuple[int, int], count: int, turns: int) -> list[Figure]
                 server.reset()
                 before_s = cpu_s(pid)
                 staged.rename(site.drop / f"in{number}")
-                until(lambda: server.stored() == count, "all files", 0.05)
+                until(lambda: server.stored() == count, "all files", SELDOM_S)
                 time.sleep(0.5)
                 return (cpu_s(pid) - before_s) / count * 1000
 
@@ -164,8 +164,8 @@ SCANNED = "SELECT updated_at, scanned_at FROM folders WHERE state = 'watching' A
 def _first_sight(site: Site, count: int) -> tuple[float, float]:
     """Seconds from the start of the scan to the last row, and the peak of memory in MiB."""
     with _daemon(site) as pid:
-        until(lambda: _ask(site, SCANNED), "the scan to end", 0.25)
-        until(lambda: site.ask("SELECT count(*) FROM files")[0][0] >= count, "a row for every file", 0.25)
+        until(lambda: _ask(site, SCANNED), "the scan to end", SELDOM_S)
+        until(lambda: site.ask("SELECT count(*) FROM files")[0][0] >= count, "a row for every file", SELDOM_S)
         ((began, ended),) = site.ask("SELECT updated_at, (SELECT max(created_at) FROM files) FROM folders")
         return seconds(ended) - seconds(began), status(pid, "VmHWM") / 1024
 
@@ -175,8 +175,8 @@ def _sight(site: Site, source: Path, count: int) -> dict[str, float]:
     report = site.place / "waits.json"
     source.rename(site.drop / "in")
     with _daemon(site, [sys.executable, "-m", "tests.benchmarks.waits", str(report), "run", "-c", str(site.config)]):
-        until(lambda: _ask(site, SCANNED), "the scan to end", 0.25)
-        until(lambda: site.ask("SELECT count(*) FROM files")[0][0] >= count, "a row for every file", 0.25)
+        until(lambda: _ask(site, SCANNED), "the scan to end", SELDOM_S)
+        until(lambda: site.ask("SELECT count(*) FROM files")[0][0] >= count, "a row for every file", SELDOM_S)
         return dict(json.loads(report.read_text())["sight"])
 
 
@@ -186,7 +186,7 @@ def _restarts(site: Site, count: int, turns: int, server: Sink) -> tuple[list[fl
 
     def scan(_: int) -> float:
         with _daemon(site):
-            until(lambda: _ask(site, SCANNED), "the scan to end", 0.25)
+            until(lambda: _ask(site, SCANNED), "the scan to end", SELDOM_S)
             ((began, ended),) = site.ask(SCANNED)
             return seconds(ended) - seconds(began)
 

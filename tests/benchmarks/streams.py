@@ -4,7 +4,7 @@ import time
 from statistics import median
 
 from tests.benchmarks.figures import Figure, ratio, rounds
-from tests.benchmarks.rig import MIB, Site, files, home, reference, sink, status, until
+from tests.benchmarks.rig import MIB, SELDOM_S, Site, files, home, reference, sink, status, until
 from tests.benchmarks.throughput import Side
 
 MOST_MIB = 80
@@ -29,7 +29,7 @@ def against_one_pass(count: int, size_mib: int, turns: int, threads: int = 4) ->
                 server.reset()
                 source.rename(site.drop / "in")
                 began = time.monotonic()
-                until(lambda: server.stored() == count, "all files", 0.05)
+                until(lambda: server.stored() == count, "all files", SELDOM_S)
                 peaks_mib.append(status(pid, "VmHWM") / 1024)
                 report = server.report()
             (site.drop / "in").rename(source)

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from tests.benchmarks.figures import Figure, ratio, rounds
-from tests.benchmarks.rig import KIB, Sink, Site, cpu_s, files, home, reference, sink, until
+from tests.benchmarks.rig import KIB, SELDOM_S, Sink, Site, cpu_s, files, home, reference, sink, until
 from tests.benchmarks.waits import PARTS
 
 SIZE = 64 * KIB
@@ -48,8 +48,8 @@ class Side:
             self.server.reset(self.latency_ms)
             before_s = cpu_s(pid)
             staged.rename(site.drop / "in")
-            until(lambda: self.server.stored() == self.count, "all files", 0.05)
-            until(lambda: site.uploaded() == self.count, "all records", 0.05)
+            until(lambda: self.server.stored() == self.count, "all files", SELDOM_S)
+            until(lambda: site.uploaded() == self.count, "all records", SELDOM_S)
             used_s = cpu_s(pid) - before_s
         self._take_speed(str(workers))
         return used_s / self.count * 1000
@@ -67,7 +67,7 @@ class Side:
         with site.running(command):
             self.server.reset(self.latency_ms)
             staged.rename(site.drop / "in")
-            until(lambda: site.uploaded() == self.count, "all records", 0.1)
+            until(lambda: site.uploaded() == self.count, "all records", SELDOM_S)
         return dict(json.loads(report.read_text())["upload"])
 
     def _site(self, workers: int | str) -> tuple[Site, Path]:
@@ -135,8 +135,7 @@ def _socket(side: Side, number: int, _: int) -> float:
 
 
 def auto(count: int, turns: int, latencies_ms: tuple[float, ...] = (0.0, 20.0, 100.0)) -> list[Figure]:
-    # Where each file takes that long, half as many will do.
-    return [_auto(count // 2 if latency_ms > 50 else count, turns, latency_ms) for latency_ms in latencies_ms]
+    return [_auto(count, turns, latency_ms) for latency_ms in latencies_ms]
 
 
 def _auto(count: int, turns: int, latency_ms: float) -> Figure:
