@@ -46,7 +46,7 @@ class DropFolder:
         self._root = Root(folder.path, known.mount if known else None)
         self._baseline = not folder.existing and (known is None or known.known_at is None)
         self._intake = Intake(folder, around, lambda: self._root.path)
-        self._scan = Scan(self._take_directory, around.monotonic)
+        self._scan = Scan(self._take_directory, lambda: self._intake.behind, around.monotonic)
         self._canary = Canary()
         self._state: FolderState | None = None
         self._detail = ""
@@ -141,8 +141,7 @@ class DropFolder:
             self._note_silence()
             self._begin_scan_if_due()
             self._poll_unheard()
-            # All that a scan finds is kept in memory: where there is much to be taken, that comes first.
-            if not self._intake.behind and (scanned := self._scan.step(self._around.monotonic() + SLICE_S)):
+            if scanned := self._scan.step(self._around.monotonic() + SLICE_S):
                 self._scanned(scanned)
             self._intake.take_due(self._around.monotonic() + SLICE_S)
 

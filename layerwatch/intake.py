@@ -22,7 +22,7 @@ from layerwatch.settle import Candidate, Settle
 from layerwatch.source import Held, Identity, hold
 
 BATCH = 400  # files that are written down in one commit: others want to write, too
-BACKLOG = 10_000  # candidates, half a kilobyte each
+BACKLOG = 500  # candidates, of which a batch can be made
 BATCH_BYTES = 32 * 1024 * 1024  # what can go up now should not wait for many others to be read
 LARGE_BYTES = 4 * 1024 * 1024  # of these two are read at once
 SIDE_BY_SIDE = 2
@@ -69,7 +69,8 @@ class Intake:
 
     @property
     def behind(self) -> bool:
-        """There are many candidates, and some are due."""
+        """There are many candidates, and some are due: nobody should look for more. They are kept in memory, and what
+        was just looked at is opened faster than what the machine has forgotten again."""
         due_at = self._settle.next_due_at() if len(self._settle) > BACKLOG else None
         return due_at is not None and due_at <= self._around.monotonic()
 

@@ -19,10 +19,14 @@ class Scanned:
 
 
 class Scan:
-    """The walks of one folder. `take` gets each directory, and returns how many of its files were news."""
+    """The walks of one folder. `take` gets each directory, and returns how many of its files were news; none is walked
+    while `is_enough`."""
 
-    def __init__(self, take: Callable[[Directory], int], monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, take: Callable[[Directory], int], is_enough: Callable[[], bool], monotonic: Callable[[], float]
+    ) -> None:
         self._take = take
+        self._is_enough = is_enough
         self._monotonic = monotonic
         self._walks: deque[tuple[Iterator[Directory], Scanned | None]] = deque()
         self.ended = 0  # how many walks of the whole folder have come to their end, since `clear`
@@ -45,8 +49,9 @@ class Scan:
         self.ended = 0
 
     def step(self, until: float) -> Scanned | None:
-        """Go on up to the monotonic time `until`; what was seen, when the walk of the whole folder has ended."""
-        while self._walks and (now := self._monotonic()) < until:
+        """Go on up to the monotonic time `until`, or until it is enough; what was seen, when the walk of the whole
+        folder has ended."""
+        while self._walks and not self._is_enough() and (now := self._monotonic()) < until:
             walk, scanned = self._walks[0]
             directory = next(walk, None)
             if directory is None:
