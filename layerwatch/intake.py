@@ -69,8 +69,8 @@ class Intake:
 
     @property
     def behind(self) -> bool:
-        """There are many candidates, and some are due: nobody should look for more. They are kept in memory, and what
-        was just looked at is opened faster than what the machine has forgotten again."""
+        """There are many candidates, and some are due: no time to look for more. They are kept in memory, and what was
+        just looked at is opened faster than what the machine has forgotten again."""
         due_at = self._settle.next_due_at() if len(self._settle) > BACKLOG else None
         return due_at is not None and due_at <= self._around.monotonic()
 

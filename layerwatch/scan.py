@@ -1,11 +1,14 @@
 """The walks that are under way in one drop folder, a slice at a time: the whole folder, or a part that an event
 pointed at."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from layerwatch.walk import Directory
+
+AT_LEAST_S = 1.0  # so often a directory is walked all the same: there are files that somebody writes for ever
 
 
 @dataclass(slots=True)
@@ -19,8 +22,8 @@ class Scanned:
 
 
 class Scan:
-    """The walks of one folder. `take` gets each directory, and returns how many of its files were news; none is walked
-    while `is_enough`."""
+    """The walks of one folder. `take` gets each directory, and returns how many of its files were news. While
+    `is_enough`, hardly any is walked."""
 
     def __init__(
         self, take: Callable[[Directory], int], is_enough: Callable[[], bool], monotonic: Callable[[], float]
@@ -29,6 +32,7 @@ class Scan:
         self._is_enough = is_enough
         self._monotonic = monotonic
         self._walks: deque[tuple[Iterator[Directory], Scanned | None]] = deque()
+        self._walked_at = -math.inf
         self.ended = 0  # how many walks of the whole folder have come to their end, since `clear`
 
     @property
@@ -51,7 +55,10 @@ class Scan:
     def step(self, until: float) -> Scanned | None:
         """Go on up to the monotonic time `until`, or until it is enough; what was seen, when the walk of the whole
         folder has ended."""
-        while self._walks and not self._is_enough() and (now := self._monotonic()) < until:
+        while self._walks and (now := self._monotonic()) < until:
+            if self._is_enough() and now < self._walked_at + AT_LEAST_S:
+                return None
+            self._walked_at = now
             walk, scanned = self._walks[0]
             directory = next(walk, None)
             if directory is None:
