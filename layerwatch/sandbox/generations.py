@@ -73,7 +73,7 @@ class Generations:
         return model, body, parameters
 
     def _infer(self, request: Request, _parts: list[str]) -> Response:
-        self._maybe_refuse()
+        self._maybe_refuse(request)
         model, body, parameters = self._wanted_inference(request)
         outputs, price = parameters["batch_size"], self._inference_price(model, parameters)
         return self._paid("inference", model["model_id"], body, parameters, price, outputs, model["modality"])
@@ -107,7 +107,7 @@ class Generations:
         return workflow, body, inputs
 
     def _run(self, request: Request, parts: list[str]) -> Response:
-        self._maybe_refuse()
+        self._maybe_refuse(request)
         workflow, body, inputs = self._wanted_run(request, parts[3])
         outputs, price = len(workflow["outputs"]), self._run_price(workflow)
         return self._paid("run", parts[3], body, inputs, price, outputs, workflow["modality"])
@@ -127,7 +127,7 @@ class Generations:
 
     # --- both ---------------------------------------------------------------------------------------------------------
 
-    def _maybe_refuse(self) -> None:
+    def _maybe_refuse(self, request: Request) -> None:
         """End a POST that costs before it starts anything, as the faults say."""
         faults = self._luck.faults
         if status := faults.refuse_posts:
@@ -136,6 +136,7 @@ class Generations:
             headers = [("Retry-After", str(ceil(wait_s)))] if wait_s and status in (429, 503) else []
             raise Refused(error(status, REFUSALS[status], "a fault on request", *headers))
         if self._luck.hits("broken_posts"):
+            request.body.drain()  # a close before the body was taken would be a reset, if the body came in time
             raise Hangup
 
     def _paid(

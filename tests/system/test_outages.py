@@ -34,7 +34,7 @@ def test_while_the_api_is_away_everything_waits_and_then_goes_on(site: Site) -> 
     drop(site, *range(10))
     until(lambda: "everything waits" in site.said(), "word of it")
     until(lambda: "cannot connect" in site.call("status").stdout, "status that tells it")
-    assert site.statuses() == {"queued": 10}, "nobody is given up"
+    until(lambda: site.statuses() == {"queued": 10}, "all of them to wait, and nobody to be given up")
     site.sandbox.start()
     until(lambda: site.statuses() == {"uploaded": 10}, "all of them, once it is back")
     until(lambda: "cannot connect" not in site.call("status").stdout, "status that has forgotten it")
@@ -49,7 +49,7 @@ def test_the_api_away_for_a_minute(site: Site) -> None:
     site.sandbox.stop()
     drop(site, *range(10))
     time.sleep(60)
-    assert site.statuses() == {"queued": 10}
+    until(lambda: site.statuses() == {"queued": 10}, "all of them to wait")
     assert "cannot connect" in site.call("status").stdout
     site.sandbox.start()
     until(lambda: site.statuses() == {"uploaded": 10}, "all of them, once it is back", patience_s=70)
@@ -95,7 +95,7 @@ def test_while_the_token_is_refused_everything_waits_and_then_goes_on(site: Site
     good, site.sandbox.token = site.sandbox.token, "another"
     drop(site, *range(10))
     until(lambda: "does not take the token" in site.call("status").stdout, "status that tells it")
-    assert site.statuses() == {"queued": 10}
+    until(lambda: site.statuses() == {"queued": 10}, "the one that tries to be back among them")
     site.sandbox.token = good
     until(lambda: site.statuses() == {"uploaded": 10}, "all of them, once it is taken again")
     assert site.end(daemon) == 0
